@@ -1,0 +1,1 @@
+"""The nouns of planning: frozen values without behaviour beyond their own arithmetic."""

@@ -1,0 +1,138 @@
+"""Nodes that exist, kinds of node that can be bought, and the pools they are bought through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from raypipe.model.pods import DaemonSet
+from raypipe.model.requirements import Requirement, Taint
+from raypipe.model.resources import Resources, total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceType:
+    """A machine shape of one provider; the same in every region.
+
+    Attributes:
+        vcpu_millicores, memory_bytes: node capacity, which cpu and memory limits count.
+        allocatable: what pods may request (cpu, memory, pods, ephemeral-storage, GPUs), DaemonSets not yet taken off.
+        labels: well-known labels that every node of the type carries (no region, zone, capacity type).
+        category: letters before the generation on AWS (``c`` of ``c7g``), the family elsewhere.
+    """
+
+    provider: str
+    name: str
+    family: str
+    category: str
+    arch: str
+    vcpu_millicores: int
+    memory_bytes: int
+    allocatable: Resources
+    labels: Mapping[str, str]
+    gpu_manufacturer: str = ""
+    gpu_name: str = ""
+    gpu_count: int = 0
+    gpu_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """A kind of node that one cluster may buy: instance type x zone x capacity type (x NodePool, x sliced or whole).
+
+    Attributes:
+        pool: NodePool whose labels and taints the node takes, or None. pool_weight: breaks ties of price.
+        labels, taints: what the node carries once it is up.
+        capacity: what limits count of one such node: cpu (millicores), memory (bytes), ``nvidia.com/gpu`` (physical).
+        allocatable: what pods may request, DaemonSets not yet taken off. A sliced node has ``nvidia.com/gpu.shared``
+            and no ``nvidia.com/gpu``.
+        list_usd_nanos_per_hour: the catalogue's price; usd_nanos_per_hour: with multiplier and surcharge.
+        gpu_slices: slices a GPU, 0 where GPUs are whole.
+        arch_replaced: an arch requirement of cluster or pool replaces the cluster's `arch` mode here.
+        opened: the category is excluded by default and only pods that name category, family or type may use it (False).
+        max_count: most nodes of it (reserved capacity), or None.
+        unavailable: sold out for now.
+    """
+
+    provider: str
+    region: str
+    zone: str
+    instance_type: str
+    family: str
+    category: str
+    arch: str
+    capacity_type: str
+    labels: Mapping[str, str]
+    capacity: Resources
+    allocatable: Resources
+    list_usd_nanos_per_hour: int
+    usd_nanos_per_hour: int
+    taints: tuple[Taint, ...] = ()
+    pool: str | None = None
+    pool_weight: int = 0
+    gpu_name: str = ""
+    gpu_count: int = 0
+    gpu_memory_bytes: int = 0
+    gpu_slices: int = 0
+    interruption_bucket: int | None = None
+    arch_replaced: bool = False
+    opened: bool = True
+    max_count: int | None = None
+    unavailable: bool = False
+
+    @property
+    def order(self) -> tuple[str, str, str, str, int]:
+        """The order among equals: instance type, zone, capacity type, pool, whole before sliced."""
+        return (self.instance_type, self.zone, self.capacity_type, self.pool or "", self.gpu_slices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that exists.
+
+    `open` is False where it keeps its pods and its price but takes no demand (cordoned by others, NotReady, being
+    deleted). `own` nodes carry the label ``raypipe.io/cluster``.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    capacity: Resources
+    allocatable: Resources
+    taints: tuple[Taint, ...] = ()
+    open: bool = True
+    why_closed: str = ""
+    own: bool = False
+    created: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePool:
+    """A Karpenter NodePool: what may be bought through it, and what its nodes carry.
+
+    `limits` are those that bind raypipe: ``spec.limits``, or ``raypipe.io/limits`` where the pool is `managed`.
+    """
+
+    name: str
+    requirements: tuple[Requirement, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    weight: int = 0
+    limits: Mapping[str, int] = field(default_factory=dict)
+    managed: bool = False
+    node_class: Mapping[str, str] = field(default_factory=dict)
+
+
+def daemonset_reserve(
+    labels: Mapping[str, str], taints: tuple[Taint, ...], daemonsets: Iterable[DaemonSet], bound: Iterable[str] = ()
+) -> dict[str, int]:
+    """What DaemonSets request on a node with `labels` and `taints`, those in `bound` (already running there) left out.
+
+    The DaemonSet controller adds tolerations for not-ready, unreachable, pressure and unschedulable taints by itself;
+    manifests/ writes them into the DaemonSet's spec.
+    """
+    present = set(bound)
+    return total(
+        daemonset.spec.requests
+        for daemonset in daemonsets
+        if daemonset.key not in present and daemonset.spec.may_run_on(labels, taints)
+    )

@@ -1,0 +1,104 @@
+"""Pods as a planner sees them: what they request, where they may run, and how many are alike.
+
+Pods are never expanded when they are alike: a `PodGroup` is a specification plus a count, so that 100,000 pods are a
+few hundred values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from raypipe.model.requirements import Taint, Term, Toleration, admitted, tolerated
+from raypipe.model.resources import GPU, GPU_SHARED, Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSpec:
+    """One pod's demand and constraints, as far as a plan depends on them.
+
+    Attributes:
+        requests: effective request (semantics.md, Demand), including ``pods: 1``; GPU slices already as
+            ``nvidia.com/gpu.shared``.
+        node_affinity: required terms, one of which must hold; empty: no such constraint.
+        gpu_skus: canonical GPU names (`requirements.gpu_name`), one of which the node must have; empty: any.
+        max_gpus: most GPUs a node may have. max_usd_nanos_per_hour: most the node may cost.
+        capacity_types: spot, on-demand, reserved that are admitted; empty: any.
+        family_inclusions, family_exclusions, type_regexp: on the instance family and the full type name.
+        gpu_memory_bytes: memory a slice declares, or None.
+        instance_annotation: an instance-… annotation is present (`packing: shared` gives such a pod its own node).
+        protected: never evicted (do-not-evict, do-not-disrupt, safe-to-evict: "false").
+        unchecked: constraint families seen on the pod that this planner does not keep yet, each named in a note.
+    """
+
+    namespace: str = "default"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    requests: Resources = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_affinity: tuple[Term, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    priority: int = 0
+    gpu_skus: tuple[str, ...] = ()
+    max_gpus: int | None = None
+    max_usd_nanos_per_hour: int | None = None
+    capacity_types: tuple[str, ...] = ()
+    family_inclusions: tuple[str, ...] = ()
+    family_exclusions: tuple[str, ...] = ()
+    type_regexp: str | None = None
+    gpu_memory_bytes: int | None = None
+    instance_annotation: bool = False
+    protected: bool = False
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def wants_gpu(self) -> bool:
+        return any(self.requests.get(name, 0) > 0 for name in (GPU, GPU_SHARED))
+
+    def may_run_on(self, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
+        """Whether selector, node affinity and tolerations admit a node with these labels and taints."""
+        return admitted(labels, self.node_selector, self.node_affinity) and tolerated(taints, self.tolerations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodGroup:
+    """Pods that are alike and still to be placed.
+
+    Attributes:
+        key: as in plans, ``Kind/namespace/name[/part]``.
+        count: unbound live pods + those still to be created.
+        gang: name of the gang that its first pods belong to, or None.
+        created: creationTimestamp of the topmost owner (RFC 3339), or None; orders admission.
+        owner: ``Kind/namespace/name`` of the topmost owner.
+    """
+
+    key: str
+    spec: PodSpec
+    count: int
+    gang: str | None = None
+    created: str | None = None
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundPods:
+    """Pods that are alike and bound to one existing node.
+
+    `counted` pods stand in the node's ``pods`` and may be moved in a what-if; others (terminating, static, DaemonSet,
+    ignored, not managed) are reserve there. `daemonset` names their DaemonSet, so that it is reserved once.
+    """
+
+    node: str
+    key: str
+    spec: PodSpec
+    count: int = 1
+    counted: bool = True
+    daemonset: str | None = None
+    created: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSet:
+    """One pod of `spec` on every node that it selects and tolerates: reserve, never demand."""
+
+    key: str
+    spec: PodSpec
