@@ -1,0 +1,41 @@
+"""Leave out kinds of node that another kind beats in every respect.
+
+Kind i dominates j when C_i >= C_j in every resource, c_i <= c_j, K_.i ⊇ K_.j, w_i <= w_j for every limit, and i can be
+bought without end. Of equals the one of the least rank stays. No optimum is lost: in any packing a node of kind j can
+be swapped for one of kind i. 1,300 offerings become 100 to 250.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raypipe.packing.problem import UNLIMITED, Ints, Problem
+
+
+def undominated(problem: Problem) -> Ints:
+    """The kinds worth looking at, in order of price then rank; those on which nothing fits are left out."""
+    useful = np.flatnonzero(problem.fits.any(axis=0) & (problem.most > 0))
+    order = useful[np.lexsort((problem.rank[useful], problem.price[useful]))]
+    columns, column_of = np.unique(problem.fits[:, order].T, axis=0, return_inverse=True)
+    superset = (~columns).astype(np.float32) @ columns.astype(np.float32).T == 0  # [a, b]: a admits whatever b admits
+    capacity, price = problem.capacity[order], problem.price[order]
+    relevant = (problem.requests > 0).any(axis=0)
+    capacity, weights = capacity[:, relevant], problem.weights[:, order]
+    endless = problem.most[order] >= UNLIMITED
+    sliced = [problem.slicing[j] is not None for j in order] if problem.slicing else [False] * len(order)
+    kept: list[int] = []
+    kept_endless: list[int] = []
+    for position in range(len(order)):
+        rivals = np.array(kept_endless, dtype=np.int64)
+        if len(rivals):
+            beaten = superset[column_of[rivals], column_of[position]]
+            beaten &= (capacity[rivals] >= capacity[position]).all(axis=1)
+            beaten &= (weights[:, rivals] <= weights[:, position, None]).all(axis=0)
+            if not endless[position]:  # what exists is kept rather than bought again at the same price
+                beaten &= price[rivals] < price[position]
+            if beaten.any() and not sliced[position]:
+                continue
+        kept.append(position)
+        if endless[position]:
+            kept_endless.append(position)
+    return order[np.array(kept, dtype=np.int64)]

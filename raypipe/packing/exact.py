@@ -1,0 +1,149 @@
+"""Small problems, listed whole: every filling of a node, and the MILP over them, to proven optimality.
+
+The fillings of a node are vectors v with 0 <= v <= n; where there are few (Π_k (n_k + 1) at most a setting), all are
+listed. (j, v) is a column when v goes on kind j, nothing more of the demand goes on with it, and no kind without end
+that is as cheap and counts no more holds v as well. Then
+
+    min Σ c_j y_jv   s.t.  Σ v_k y_jv >= m_k,  Σ w_qj y_jv <= L_q,  Σ_v y_jv <= u_j,  y integer
+
+is the packing problem itself, for every demand m <= n: its optimum is the optimum, its infeasibility a proof, which is
+what the order of admission needs. Kind of bound: `pattern-milp`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raypipe.packing.problem import UNLIMITED, Bools, Ints, Packing, Problem
+from raypipe.packing.rounding import collected
+from raypipe.packing.solver import Effort, Model
+from raypipe.quantities import NANOS_PER_USD
+
+MOST_COLUMNS = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimum:
+    """What the MILP found: a packing (None: none exists, if `proven`), and a bound on its cost in nano-dollars."""
+
+    packing: Packing | None
+    proven: bool
+    bound_usd_nanos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enumeration:
+    """All columns worth having: `kinds` (P,), `patterns` (P, K), for demands up to that of `problem`."""
+
+    problem: Problem
+    kinds: Ints
+    patterns: Ints
+
+    def solve(self, demand: Ints, effort: Effort, search_nodes: int) -> Optimum:
+        """Solve the MILP for a demand of at most the problem's."""
+        problem = self.problem
+        rows = np.flatnonzero(demand > 0)
+        if not len(rows):
+            return Optimum(packing=collected(problem, []), proven=True, bound_usd_nanos=0)
+        model = Model(effort, integer=True)
+        model.cover(demand[rows], "pods")
+        model.keep_under(problem.limits, "limit")
+        scarce = [int(j) for j in np.unique(self.kinds) if problem.most[j] < UNLIMITED]
+        model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
+        patterns = np.minimum(self.patterns[:, rows], demand[rows])
+        useful = np.flatnonzero(patterns.any(axis=1))
+        first_limit, scarce_row = len(rows), {j: len(rows) + len(problem.limits) + i for i, j in enumerate(scarce)}
+        for p in useful:
+            j = int(self.kinds[p])
+            entries = {int(i): float(patterns[p, i]) for i in np.flatnonzero(patterns[p])}
+            entries |= {
+                first_limit + int(q): float(problem.weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])
+            }
+            if j in scarce_row:
+                entries[scarce_row[j]] = 1.0
+            model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
+        solution = model.solve(search_nodes) if len(useful) else None
+        if solution is None:
+            return Optimum(packing=None, proven=model.infeasible or not len(useful), bound_usd_nanos=0)
+        packing = self._packing(demand, useful, np.rint(solution.values).astype(np.int64))
+        if packing is None:
+            return Optimum(packing=None, proven=False, bound_usd_nanos=0)
+        cost = packing.usd_nanos(problem)
+        bound = cost if solution.optimal else max(0, int(np.floor(solution.bound * NANOS_PER_USD - 1)))
+        return Optimum(packing=packing, proven=solution.optimal, bound_usd_nanos=min(bound, cost))
+
+    def _packing(self, demand: Ints, columns: Ints, counts: Ints) -> Packing | None:
+        """The solution with what is covered twice taken off, or None where integers show that it covers too little."""
+        left = demand.copy()
+        nodes: list[tuple[int, Ints, int]] = []
+        for p, count in zip(columns, counts, strict=True):
+            for _ in range(int(count)):
+                pattern = np.minimum(self.patterns[p], left)
+                left -= pattern
+                nodes.append((int(self.kinds[p]), pattern, 1))
+        packing = collected(self.problem, nodes)
+        over = (packing.used(self.problem) > self.problem.most).any()
+        over |= (packing.usage(self.problem) > self.problem.limits).any()
+        return None if left.any() or over else packing
+
+
+def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
+    """List every column worth having, or return None where there are more than `most` vectors or too many columns."""
+    sizes = problem.demand + 1
+    if len(sizes) == 0 or float(np.prod(sizes.astype(np.float64))) > most:
+        return None
+    strides = np.concatenate((np.cumprod(sizes[::-1])[::-1][1:], [1]))
+    numbers = np.arange(int(np.prod(sizes)))
+    vectors = (numbers[:, None] // strides[None, :]) % sizes[None, :]
+    loads = vectors @ problem.requests
+    order = np.lexsort((problem.rank, problem.price))
+    order = order[problem.most[order] > 0]
+    held: list[tuple[Ints, Bools]] = []
+    kinds: list[Ints] = []
+    patterns: list[Ints] = []
+    for j in order:
+        fits = _fitting(problem, int(j), vectors, loads)
+        wanted = fits & _maximal(fits, vectors, sizes, strides)
+        weight = problem.weights[:, j]
+        for other, holds in held:
+            if (other <= weight).all():
+                wanted &= ~holds
+        _remember(held, weight, fits) if problem.most[j] >= UNLIMITED else None
+        found = np.flatnonzero(wanted[1:]) + 1
+        kinds.append(np.full(len(found), j))
+        patterns.append(vectors[found])
+    if sum(len(found) for found in kinds) > MOST_COLUMNS:
+        return None
+    return Enumeration(problem=problem, kinds=np.concatenate(kinds), patterns=np.concatenate(patterns))
+
+
+def _remember(held: list[tuple[Ints, Bools]], weight: Ints, fits: Bools) -> None:
+    """Note what some kind without end and of this weight holds."""
+    for other, holds in held:
+        if (other == weight).all():
+            holds |= fits
+            return
+    held.append((weight, fits.copy()))
+
+
+def _fitting(problem: Problem, kind: int, vectors: Ints, loads: Ints) -> Bools:
+    """Which vectors go on a node of `kind`."""
+    fits: Bools = (loads <= problem.capacity[kind]).all(axis=1)
+    fits &= ~(vectors[:, ~problem.fits[:, kind]] > 0).any(axis=1)
+    if problem.slices_matter[kind]:
+        for i in np.flatnonzero(fits):
+            fits[i] = problem.slices_fit(vectors[i], kind)
+    return fits
+
+
+def _maximal(fits: Bools, vectors: Ints, sizes: Ints, strides: Ints) -> Bools:
+    """Which fitting vectors have no fitting neighbour with one more pod."""
+    maximal = np.ones(len(fits), dtype=bool)
+    for k, stride in enumerate(strides.tolist()):
+        room = vectors[:, k] < sizes[k] - 1
+        more = np.zeros(len(fits), dtype=bool)
+        more[room] = fits[np.flatnonzero(room) + stride]
+        maximal &= ~more
+    return maximal

@@ -1,0 +1,209 @@
+"""The packing problem as arrays: shapes of pods, kinds of node, and the limits over all of them.
+
+Letters, the same in every docstring of this package::
+
+    k  shapes: pods with identical requests and identical compatibility     n_k   pods of shape k
+    j  kinds of node: offerings that can be bought, classes of like         c_j   price of one node
+       existing nodes, reserved capacity                                    u_j   most nodes of it (infinite: -1)
+    r  resources, pods-per-node among them                                  d_kr  request, C_jr  capacity (net)
+    q  limits                                                               w_qj  what a node counts, L_q  what is left
+
+    min Σ_j c_j y_j   s.t. every pod is on one node, Σ_k d_kr a_k <= C_jr on every node of kind j with a_k pods of
+    shape k, a_k > 0 only where K_kj, y_j <= u_j, Σ_j w_qj y_j <= L_q.
+
+An existing node is a kind of price 0 with few nodes, so that nothing below needs to know the difference. Prices are
+integer nano-dollars an hour, amounts integers in the smallest unit; a solver's floats are never believed, `verify`
+recounts a packing in integers.
+
+GPU slices (semantics.md) add one constraint that is not linear: the slices on one GPU may not exceed its memory.
+`slices_fit` decides it exactly; models use the linear part (slices, and their memory in total).
+
+Pod affinity, spread and host ports are to come as caps a_k <= cap_kj and as groups beside `admits`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Ints = NDArray[np.int64]
+type Floats = NDArray[np.float64]
+type Bools = NDArray[np.bool_]
+
+UNLIMITED = np.int64(2**40)
+"""u_j of what can be bought without end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slicing:
+    """Time-sliced GPUs of one kind of node: so many of them, in so many slices, each with so much memory."""
+
+    gpus: int
+    slices: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """One packing problem.
+
+    Attributes:
+        demand: n, shape (K,). requests: d, (K, R). capacity: C, (J, R). price: c, (J,) nano-dollars an hour.
+        admits: K_kj without size, (K, J). most: u, (J,). weights: w, (Q, J). limits: L, (Q,).
+        rank: (J,) order among equals, the smallest first; ties of price are broken by it.
+        slicing: for kinds with sliced GPUs. slice_use: (K, 2) slices of a pod and memory a slice, in bytes.
+    """
+
+    demand: Ints
+    requests: Ints
+    capacity: Ints
+    price: Ints
+    admits: Bools
+    most: Ints
+    weights: Ints
+    limits: Ints
+    rank: Ints
+    slicing: tuple[Slicing | None, ...] = ()
+    slice_use: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+
+    @cached_property
+    def fits(self) -> Bools:
+        """K_kj with size: whether one pod of shape k goes on an empty node of kind j, (K, J)."""
+        fits = self.admits.copy()
+        for resource in range(self.requests.shape[1]):
+            fits &= self.requests[:, resource, None] <= self.capacity[None, :, resource]
+        for j, sliced in enumerate(self.slicing):
+            if sliced is not None:
+                fits[:, j] &= self.slice_use[:, 1] <= sliced.memory_bytes
+        return fits
+
+    def only_kinds(self, kinds: Ints) -> Problem:
+        """The problem with these kinds alone, in this order."""
+        return replace(
+            self,
+            capacity=self.capacity[kinds],
+            price=self.price[kinds],
+            admits=self.admits[:, kinds],
+            most=self.most[kinds],
+            weights=self.weights[:, kinds],
+            rank=self.rank[kinds],
+            slicing=tuple(self.slicing[j] for j in kinds) if self.slicing else (),
+        )
+
+    def only_shapes(self, shapes: Ints) -> Problem:
+        """The problem with these shapes alone, in this order."""
+        return replace(
+            self,
+            demand=self.demand[shapes],
+            requests=self.requests[shapes],
+            admits=self.admits[shapes],
+            slice_use=self.slice_use[shapes] if len(self.slice_use) else self.slice_use,
+        )
+
+    def with_demand(self, demand: Ints) -> Problem:
+        """The same kinds for another demand; what does not depend on demand is kept."""
+        other = replace(self, demand=demand)
+        other.__dict__["fits"] = self.fits
+        return other
+
+    def room_for(self, pattern: Ints, kind: int) -> bool:
+        """Whether a node of `kind` holds `pattern` (pods of each shape, (K,))."""
+        if not self.admits[pattern > 0, kind].all() or (pattern @ self.requests > self.capacity[kind]).any():
+            return False
+        return self.slices_fit(pattern, kind)
+
+    def slices_fit(self, pattern: Ints, kind: int) -> bool:
+        """Whether the GPU slices of `pattern` can be dealt to the GPUs of `kind` without exceeding one's memory."""
+        sliced = self.slicing[kind] if self.slicing else None
+        if sliced is None:
+            return True
+        sizes: list[int] = []
+        for k in np.flatnonzero(pattern):
+            sizes += [int(self.slice_use[k, 1])] * int(pattern[k] * self.slice_use[k, 0])
+        return _dealt(sorted(sizes, reverse=True), sliced)
+
+    @cached_property
+    def slices_matter(self) -> Bools:
+        """Kinds where the linear constraints do not already settle `slices_fit`, (J,)."""
+        largest = int(self.slice_use[:, 1].max(initial=0))
+        return np.array(
+            [
+                s is not None and s.gpus > 1 and s.slices * largest > s.memory_bytes
+                for s in (self.slicing or (None,) * len(self.price))
+            ],
+            dtype=bool,
+        )
+
+
+def _dealt(sizes: list[int], sliced: Slicing) -> bool:
+    """Whether slices of these sizes (largest first) fit on the GPUs; a search that never tries like GPUs twice."""
+    if len(sizes) > sliced.gpus * sliced.slices or sum(sizes) > sliced.gpus * sliced.memory_bytes:
+        return False
+    seen: set[tuple[int, tuple[tuple[int, int], ...]]] = set()
+
+    def place(index: int, free: tuple[tuple[int, int], ...]) -> bool:
+        if index == len(sizes) or sizes[index] == 0:
+            return True
+        if (index, free) in seen:
+            return False
+        seen.add((index, free))
+        for gpu, (slots, memory) in enumerate(free):
+            if slots and memory >= sizes[index] and (gpu == 0 or free[gpu - 1] != free[gpu]):
+                after = (*free[:gpu], (slots - 1, memory - sizes[index]), *free[gpu + 1 :])
+                if place(index + 1, tuple(sorted(after))):
+                    return True
+        return False
+
+    return place(0, ((sliced.slices, sliced.memory_bytes),) * sliced.gpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packing:
+    """Nodes and what is on each: `kinds` (P,), `patterns` (P, K) pods a node of each shape, `counts` (P,) nodes."""
+
+    kinds: Ints
+    patterns: Ints
+    counts: Ints
+
+    def usd_nanos(self, problem: Problem) -> int:
+        """What the nodes cost, in nano-dollars an hour."""
+        return int((problem.price[self.kinds] * self.counts).sum())
+
+    def usage(self, problem: Problem) -> Ints:
+        """What the nodes count against each limit, (Q,)."""
+        used: Ints = problem.weights[:, self.kinds] @ self.counts
+        return used
+
+    def used(self, problem: Problem) -> Ints:
+        """Nodes of each kind, (J,)."""
+        used = np.zeros(len(problem.price), dtype=np.int64)
+        np.add.at(used, self.kinds, self.counts)
+        return used
+
+    @property
+    def nodes(self) -> int:
+        return int(self.counts.sum())
+
+
+def empty_packing(shapes: int) -> Packing:
+    """No node at all."""
+    none = np.zeros(0, dtype=np.int64)
+    return Packing(kinds=none, patterns=np.zeros((0, shapes), dtype=np.int64), counts=none)
+
+
+def verify(problem: Problem, packing: Packing) -> list[str]:
+    """Recount a packing in integers; return what is wrong with it, an empty list if nothing is."""
+    wrong: list[str] = []
+    if ((placed := packing.counts @ packing.patterns) != problem.demand).any():
+        wrong.append(f"{int(np.abs(placed - problem.demand).sum())} pods too many or too few")
+    if (packing.used(problem) > problem.most).any():
+        wrong.append("more nodes of a kind than there are")
+    if (packing.usage(problem) > problem.limits).any():
+        wrong.append("a limit is exceeded")
+    bad = [p for p in range(len(packing.kinds)) if not problem.room_for(packing.patterns[p], int(packing.kinds[p]))]
+    if bad:
+        wrong.append(f"{len(bad)} nodes hold more than they can")
+    return wrong

@@ -1,0 +1,209 @@
+"""From fractions of nodes to nodes: cover, dive, trim.
+
+`cover` takes, again and again, the filled node that gives most for its price at the prices of the LP. `dive` fixes what
+the pattern LP is sure of (whole nodes, then the largest fractions), and solves it again for what is left, with columns
+clipped to that. `trim` takes off what is covered twice and swaps each node for the cheapest kind that still holds its
+pods. Every limit is kept exactly, in integers, at every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raypipe.packing.fill import Measure, fill, floored
+from raypipe.packing.patterns import PatternPool, Pricing, solve_master
+from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Packing, Problem
+from raypipe.quantities import NANOS_PER_USD
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Nodes taken so far, and what is left of demand, of scarce kinds and of the limits."""
+
+    problem: Problem
+    demand: Ints
+    available: Ints
+    limits: Ints
+    taken: list[tuple[int, Ints, int]]
+
+    @classmethod
+    def of(cls, problem: Problem) -> Ledger:
+        return cls(problem, problem.demand.copy(), problem.most.copy(), problem.limits.copy(), [])
+
+    def affordable(self) -> Ints:
+        """Kinds of which one more node may be had, ascending."""
+        within = (self.problem.weights <= self.limits[:, None]).all(axis=0)
+        return np.flatnonzero((self.available > 0) & within)
+
+    def repeats(self, kind: int, pattern: Ints) -> int:
+        """How many nodes of `kind` with the whole `pattern` demand, availability and limits allow."""
+        used = pattern > 0
+        times = int((self.demand[used] // pattern[used]).min())
+        weight = self.problem.weights[:, kind]
+        within = (self.limits[weight > 0] // weight[weight > 0]).min(initial=UNLIMITED)
+        return int(min(times, self.available[kind], within))
+
+    def take(self, kind: int, pattern: Ints, count: int) -> None:
+        self.taken.append((kind, pattern, count))
+        self.demand -= pattern * count
+        self.available[kind] -= count
+        self.limits -= self.problem.weights[:, kind] * count
+
+    def packing(self) -> Packing | None:
+        """The packing, or None while some demand is left."""
+        if self.demand.any():
+            return None
+        return collected(self.problem, self.taken)
+
+
+def collected(problem: Problem, nodes: list[tuple[int, Ints, int]]) -> Packing:
+    """Nodes as a packing: equal ones merged, empty ones left out."""
+    merged: dict[tuple[int, bytes], list[object]] = {}
+    for kind, pattern, count in nodes:
+        if count and pattern.any():
+            entry = merged.setdefault((kind, pattern.tobytes()), [kind, pattern, 0])
+            entry[2] = int(entry[2]) + count  # type: ignore[call-overload]
+    rows = list(merged.values())
+    return Packing(
+        kinds=np.array([row[0] for row in rows], dtype=np.int64),
+        patterns=np.array([row[1] for row in rows], dtype=np.int64).reshape(len(rows), len(problem.demand)),
+        counts=np.array([row[2] for row in rows], dtype=np.int64),
+    )
+
+
+def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
+    """Take nodes until nothing is left that can be placed, the one that gives most for its price first.
+
+    The price of a node is what it costs and what it counts against limits at their prices.
+    """
+    problem = ledger.problem
+    value = floored(pricing.duals.pods, pricing.unit_costs)
+    paid = problem.price / NANOS_PER_USD + pricing.duals.limits @ problem.weights
+    while ledger.demand.any():
+        kinds = ledger.affordable()
+        patterns = fill(problem, value, kinds, ledger.demand, measure)
+        worth = patterns @ value
+        if not (worth > 0).any():
+            return
+        ratio = worth / np.maximum(paid[kinds], 1e-9)
+        ratio[worth <= 0] = -1.0
+        best = int(np.lexsort((problem.rank[kinds], -ratio))[0])
+        kind, pattern = int(kinds[best]), patterns[best]
+        ledger.take(kind, pattern, max(1, ledger.repeats(kind, pattern)))
+        pricing.pool.add(kind, pattern)
+
+
+def dive(pricing: Pricing, rounds_between: int = 1, sure: float = 0.75) -> Packing | None:
+    """Fix the pattern LP node by node, pricing again for what is left; None where it ends in a blind alley."""
+    problem, pool = pricing.problem, pricing.pool
+    ledger = Ledger.of(problem)
+    kinds_to_price = pricing.attractive(0.9)
+    while ledger.demand.any():
+        before = len(pool)
+        kinds, patterns = _clipped(ledger, pool)
+        residual = _residual(ledger)
+        master = solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
+        for number in range(rounds_between):
+            if master is None or not pricing.round(master, ledger.demand, number, kinds_to_price):
+                break
+            kinds, patterns = _clipped(ledger, pool)
+            master = solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
+        if master is None:
+            break
+        if not _fix(ledger, kinds, patterns, master.values, sure) and before == len(pool):
+            break
+    cover(ledger, pricing, Measure.MAX)
+    return ledger.packing()
+
+
+def _residual(ledger: Ledger) -> Problem:
+    """What is left, as a problem."""
+    problem = ledger.problem
+    most = np.where(problem.most < UNLIMITED, ledger.available, problem.most)
+    return replace(problem, demand=ledger.demand, most=most, limits=ledger.limits)
+
+
+def _clipped(ledger: Ledger, pool: PatternPool) -> tuple[Ints, Ints]:
+    """The pool's patterns cut down to what is left, each once, and the cheapest kind for each."""
+    patterns = np.minimum(pool.patterns, ledger.demand)
+    kinds = pool.kinds
+    useful = patterns.any(axis=1) & np.isin(kinds, ledger.affordable())
+    return kinds[useful], patterns[useful]
+
+
+def _fix(ledger: Ledger, kinds: Ints, patterns: Ints, values: Floats, sure: float) -> bool:
+    """Take whole nodes, then those the LP is nearly sure of, at least the largest; return whether any was taken."""
+    taken = False
+    order = np.argsort(-values, kind="stable")
+    for p in order[values[order] >= 1.0 - 1e-6]:
+        kind, pattern = int(kinds[p]), patterns[p]
+        count = min(int(values[p] + 1e-6), ledger.repeats(kind, pattern))
+        if count > 0:
+            ledger.take(kind, pattern, count)
+            taken = True
+    fractions = values - np.floor(values + 1e-6)
+    order = np.argsort(-fractions, kind="stable")
+    for p in order:
+        if fractions[p] < sure and taken:
+            break
+        if fractions[p] <= 1e-6:
+            break
+        kind, pattern = int(kinds[p]), np.minimum(patterns[p], ledger.demand)
+        if pattern.sum() < 0.9 * patterns[p].sum() or kind not in ledger.affordable():
+            continue
+        ledger.take(kind, pattern, 1)
+        taken = True
+    return taken
+
+
+def trim(problem: Problem, packing: Packing) -> Packing:
+    """Swap each node for the cheapest kind without end that still holds its pods and counts no more."""
+    if not len(packing.kinds):
+        return packing
+    endless = np.flatnonzero(problem.most >= UNLIMITED)
+    holds = _holds(problem, packing.patterns, endless)
+    for q in range(len(problem.limits)):
+        holds &= problem.weights[q, endless][None, :] <= problem.weights[q, packing.kinds][:, None]
+    order = np.argsort(problem.price[endless], kind="stable")
+    swapped = packing.kinds.copy()
+    for p in range(len(swapped)):
+        for j in endless[order[holds[p, order]]].tolist():
+            if problem.price[j] >= problem.price[swapped[p]]:
+                break
+            if problem.slices_fit(packing.patterns[p], j):
+                swapped[p] = j
+                break
+    rows = [(int(j), a, int(c)) for j, a, c in zip(swapped, packing.patterns, packing.counts, strict=True)]
+    return collected(problem, rows)
+
+
+def settle(problem: Problem, packing: Packing) -> Packing:
+    """Choose among kinds of equal price (or less) by rank, node by node, within the limits; existing nodes stay."""
+    endless = np.flatnonzero(problem.most >= UNLIMITED)
+    holds = _holds(problem, packing.patterns, endless)
+    order = np.lexsort((problem.rank[endless], problem.price[endless]))
+    left = problem.limits - packing.usage(problem)
+    rows: list[tuple[int, Ints, int]] = []
+    for p, (kind, pattern, count) in enumerate(zip(packing.kinds, packing.patterns, packing.counts, strict=True)):
+        chosen = int(kind)
+        if problem.most[kind] >= UNLIMITED:
+            for j in endless[order[holds[p, order]]].tolist():
+                if (problem.price[j], problem.rank[j]) >= (problem.price[kind], problem.rank[kind]):
+                    break
+                more = (problem.weights[:, j] - problem.weights[:, kind]) * int(count)
+                if (more <= left).all() and problem.slices_fit(pattern, j):
+                    chosen, left = j, left - more
+                    break
+        rows.append((chosen, pattern, int(count)))
+    return collected(problem, rows)
+
+
+def _holds(problem: Problem, patterns: Ints, kinds: Ints) -> Bools:
+    """Whether a node of each of `kinds` holds each pattern, GPU slices apart, (P, kinds)."""
+    load = patterns @ problem.requests
+    holds: Bools = (patterns > 0).astype(np.float32) @ (~problem.fits[:, kinds]).astype(np.float32) == 0
+    for r in range(problem.requests.shape[1]):
+        holds &= load[:, r, None] <= problem.capacity[None, kinds, r]
+    return holds

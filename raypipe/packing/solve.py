@@ -1,0 +1,197 @@
+"""One packing from problem to verified nodes: the pipeline, in the order in which it pays.
+
+1. leave out dominated kinds (`dominance`);
+2. small problems are listed whole and solved to proven optimality (`exact`);
+3. else (A) gives bound, prices and mix (`bound`); filled nodes give a first packing (`rounding.cover`);
+4. the pattern LP gives better prices (`patterns`), a dive better nodes (`rounding.dive`);
+5. neighbourhoods are packed anew (`improve`);
+6. what comes out is recounted in integers and never dearer than anything seen before.
+
+A time budget is asked for only between steps (`stop`); the first packing is always made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
+from raypipe.packing.dominance import undominated
+from raypipe.packing.exact import Enumeration, enumerate_fillings
+from raypipe.packing.improve import improve
+from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
+from raypipe.packing.problem import Floats, Packing, Problem, empty_packing, verify
+from raypipe.packing.rounding import Ledger, collected, cover, dive, settle, trim
+from raypipe.packing.solver import Effort
+from raypipe.quantities import NANOS_PER_USD
+from raypipe.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """What a problem came to.
+
+    Attributes:
+        packing: verified, or None where none was found. proven: it is proven optimal, or proven that there is none.
+        bound_usd_nanos, bound_kind: no packing costs less.
+        pods: (K,) $/h, what one more pod costs. limits: (Q,) $/h, the price of a unit of each limit.
+        stopped: done, budget or time.
+    """
+
+    packing: Packing | None
+    proven: bool
+    bound_usd_nanos: int
+    bound_kind: str
+    pods: Floats
+    limits: Floats
+    stopped: str = "done"
+
+
+def solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool] = lambda: False) -> Solved:
+    """Pack the whole demand at least cost within the limits."""
+    shapes = np.flatnonzero(problem.demand)
+    if not len(shapes):
+        return _certain(problem, empty_packing(len(problem.demand)), "aggregated-lp")
+    part = problem.only_shapes(shapes)
+    kinds = undominated(part)
+    solved = _solve(part.only_kinds(kinds), settings, effort, stop)
+    pods = np.zeros(len(problem.demand))
+    pods[shapes] = solved.pods
+    packing = None
+    if solved.packing is not None:
+        rows = zip(kinds[solved.packing.kinds], solved.packing.patterns, solved.packing.counts, strict=True)
+        packing = settle(part, collected(part, [(int(j), a, int(c)) for j, a, c in rows]))
+        wrong = verify(part, packing)
+        if wrong:  # a solver's answer that does not survive counting is no answer
+            raise AssertionError("; ".join(wrong))
+        patterns = np.zeros((len(packing.kinds), len(problem.demand)), dtype=np.int64)
+        patterns[:, shapes] = packing.patterns
+        packing = Packing(kinds=packing.kinds, patterns=patterns, counts=packing.counts)
+    return Solved(
+        packing=packing,
+        proven=solved.proven,
+        bound_usd_nanos=solved.bound_usd_nanos,
+        bound_kind=solved.bound_kind,
+        pods=pods,
+        limits=solved.limits,
+        stopped=solved.stopped,
+    )
+
+
+def _certain(problem: Problem, packing: Packing | None, kind: str) -> Solved:
+    """A proof that costs nothing: nothing to buy, or no way to place it all."""
+    return Solved(
+        packing=packing,
+        proven=True,
+        bound_usd_nanos=0,
+        bound_kind=kind,
+        pods=np.zeros(len(problem.demand)),
+        limits=np.zeros(len(problem.limits)),
+    )
+
+
+def _solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool]) -> Solved:
+    duals = aggregated_lp(problem, effort)
+    if duals is None:
+        return _certain(problem, None, "aggregated-lp")
+    pricing = Pricing(
+        problem=problem,
+        duals=duals,
+        unit_costs=unit_cost(problem).min(axis=1),
+        pool=PatternPool(len(problem.demand)),
+        effort=effort,
+    )
+    first = _first_packing(problem, pricing)
+    bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
+    if first is not None and first.usd_nanos(problem) <= bound + 1:
+        return _result(problem, first, duals, first.usd_nanos(problem), "aggregated-lp", proven=True)
+    listed = enumerate_fillings(problem, settings.enumerate_patterns)
+    if listed is not None:
+        exact = _listed(listed, duals, first, settings, effort)
+        if exact is not None:
+            return exact
+    return _improved(pricing, first, bound, settings, stop)
+
+
+def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:
+    """The best of one cover a measure."""
+    found: list[Packing] = []
+    for measure in MEASURES:
+        ledger = Ledger.of(problem)
+        cover(ledger, pricing, measure)
+        packing = ledger.packing()
+        if packing is not None:
+            found.append(_pooled(pricing, trim(problem, packing)))
+    return min(found, key=lambda packing: _worth(problem, packing), default=None)
+
+
+def _pooled(pricing: Pricing, packing: Packing) -> Packing:
+    """Remember a packing's patterns as columns."""
+    for kind, pattern in zip(packing.kinds, packing.patterns, strict=True):
+        pricing.pool.add(int(kind), pattern)
+    return packing
+
+
+def _worth(problem: Problem, packing: Packing) -> tuple[int, int]:
+    """What plans are compared by: cost, then number of nodes."""
+    return packing.usd_nanos(problem), packing.nodes
+
+
+def _listed(
+    listed: Enumeration, duals: Duals, first: Packing | None, settings: Settings, effort: Effort
+) -> Solved | None:
+    """Solve a listed problem; None where the search ended before it knew."""
+    problem = listed.problem
+    optimum = listed.solve(problem.demand, effort, settings.search_nodes)
+    if not optimum.proven:
+        return None
+    if optimum.packing is None:
+        return _certain(problem, None, "pattern-milp")
+    best = min(
+        (packing for packing in (optimum.packing, first) if packing is not None), key=lambda p: _worth(problem, p)
+    )
+    cost = min(best.usd_nanos(problem), optimum.bound_usd_nanos)
+    return _result(problem, best, duals, cost, "pattern-milp", proven=True)
+
+
+def _improved(
+    pricing: Pricing, first: Packing | None, bound: int, settings: Settings, stop: Callable[[], bool]
+) -> Solved:
+    """Steps 4 and 5: pattern LP, dive, neighbourhoods."""
+    problem, best, stopped = pricing.problem, first, "budget"
+    master = generate(pricing, settings.lp_rounds, [], stop) if not stop() else None
+    if master is not None and not stop():
+        dived = dive(pricing)
+        if dived is not None:
+            dived = trim(problem, dived)
+            best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
+    if best is not None and master is not None and not stop():
+        better = improve(pricing, best, master.pods, settings.neighbourhoods, settings.search_nodes, stop)
+        best = min(best, better, key=lambda p: _worth(problem, p))
+    if stop():
+        stopped = "time"
+    return _result(problem, best, pricing.duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+
+
+def _result(
+    problem: Problem,
+    packing: Packing | None,
+    duals: Duals,
+    bound: int,
+    kind: str,
+    *,
+    proven: bool,
+    stopped: str = "done",
+) -> Solved:
+    cost = packing.usd_nanos(problem) if packing is not None else bound
+    return Solved(
+        packing=packing,
+        proven=proven,
+        bound_usd_nanos=min(bound, cost) if cost - bound > -1000 else bound,
+        bound_kind=kind,
+        pods=duals.pods,
+        limits=duals.limits,
+        stopped=stopped,
+    )

@@ -1,0 +1,145 @@
+"""The one door to the solver: covering models in PuLP, solved by HiGHS, with every answer looked at.
+
+min Σ_p cost_p v_p   s.t.  Σ_p a_ip v_p >= b_i (rows to cover),  Σ_p a_ip v_p <= b_i (rows to keep under),  v >= 0,
+v integer where asked. Rows first, columns as they are found: what column generation needs.
+
+HiGHS' thread pool is one a process: a second solve with another `threads` value fails in silence and hands back zeros.
+So it is always one thread, a solution is used only where the solver says that it has one, and integer solutions
+are recounted by those who asked (`problem.verify`). No time limit: calls are bounded by simplex iterations, search nodes and
+the size of the model, so that a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import highspy
+import numpy as np
+import pulp
+
+from raypipe.packing.problem import Floats
+
+SIMPLEX_ITERATIONS = 200_000
+
+
+@cache
+def _without_banner() -> None:
+    """Have HiGHS say its name once, to nowhere: the first model of a process prints it to stdout, whatever the options.
+
+    Results go to stdout, so a banner there would make a plan's JSON unreadable.
+    """
+    libc = ctypes.CDLL(None)
+    try:
+        libc.fflush(None)
+        kept = os.dup(1)
+    except OSError:  # no stdout: nothing to keep clean
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        highspy.Highs()  # type: ignore[no-untyped-call]
+        libc.fflush(None)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@dataclass(slots=True)
+class Effort:
+    """Work done so far; the plan shows it."""
+
+    lp_iterations: int = 0
+    columns: int = 0
+    search_nodes: int = 0
+    solver_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """What a solve gave: `values` a column, `duals` a row (LPs only), objective, and the proven bound of a MILP."""
+
+    optimal: bool
+    objective: float
+    bound: float
+    values: Floats
+    duals: Floats
+
+
+@dataclass(slots=True)
+class Model:
+    """A covering model that grows by columns."""
+
+    effort: Effort
+    integer: bool = False
+    _problem: pulp.LpProblem = field(init=False)
+    _rows: list[pulp.LpConstraint] = field(init=False, default_factory=list)
+    _columns: list[pulp.LpVariable] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        _without_banner()
+        self._problem = pulp.LpProblem("packing", pulp.LpMinimize)
+
+    def cover(self, amounts: Iterable[float], name: str) -> None:
+        """Add rows Σ >= amount."""
+        for i, amount in enumerate(amounts):
+            self._rows.append(self._problem.addConstraint(pulp.lpSum([]) >= float(amount), f"{name}{i}"))
+
+    def keep_under(self, amounts: Iterable[float], name: str) -> None:
+        """Add rows Σ <= amount."""
+        for i, amount in enumerate(amounts):
+            self._rows.append(self._problem.addConstraint(pulp.lpSum([]) <= float(amount), f"{name}{i}"))
+
+    def column(self, cost: float, entries: Mapping[int, float], most: float | None = None) -> int:
+        """Add a column with its coefficients by row number; return its number."""
+        rows = self._rows
+        number = len(self._columns)
+        self._columns.append(
+            self._problem.add_column(
+                f"v{number}",
+                0,
+                most,
+                "Integer" if self.integer else "Continuous",
+                cost,
+                {rows[i]: value for i, value in entries.items()},
+            )
+        )
+        self.effort.columns += 1
+        return number
+
+    def solve(self, search_nodes: int = 1, start: Sequence[float] | None = None) -> Solution | None:
+        """Solve it, or return None where there is no solution (infeasible, or none was found within the budget)."""
+        options: dict[str, Any] = {"simplex_iteration_limit": SIMPLEX_ITERATIONS, "output_flag": False}
+        if self.integer:
+            options |= {"mip_max_nodes": search_nodes, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-9}
+        if start is not None:
+            for variable, value in zip(self._columns, start, strict=True):
+                variable.varValue = value
+        stats = self._problem.solve(pulp.HiGHS(msg=False, threads=1, warmStart=start is not None, **options))
+        solver: Any = self._problem.solverModel
+        info = solver.getInfo()
+        self.effort.solver_calls += 1
+        self.effort.lp_iterations += max(0, int(info.simplex_iteration_count))
+        self.effort.search_nodes += max(0, int(info.mip_node_count)) if self.integer else 0
+        self.infeasible = stats.status_str == "Infeasible"
+        if not stats.has_solution or stats.objective is None or not math.isfinite(stats.objective):
+            return None
+        solved = solver.getSolution()
+        optimal = stats.status_str == "Optimal"
+        bound = stats.objective if not self.integer else (-math.inf if stats.best_bound is None else stats.best_bound)
+        return Solution(
+            optimal=optimal,
+            objective=float(stats.objective),
+            bound=float(bound),
+            values=np.array(solved.col_value, dtype=np.float64),
+            duals=np.array(solved.row_dual, dtype=np.float64),
+        )
+
+    infeasible: bool = field(init=False, default=False)
+    """Whether the last solve proved that there is no solution."""
