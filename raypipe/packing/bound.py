@@ -92,13 +92,13 @@ def _solve(problem: Problem, opened: Bools, effort: Effort) -> tuple[tuple[Float
     kinds = np.flatnonzero(opened.any(axis=0))
     model = Model(effort)
     model.cover(problem.demand, "pods")
-    model.keep_under(problem.limits, "limit")
+    model.keep_under(problem.scaled_limits, "limit")
     first = shapes + len(problem.limits)
     model.keep_under(np.zeros(len(kinds) * resources), "room")
     capacity = problem.capacity[kinds].astype(np.float64)
     for i, j in enumerate(kinds):
         rows = {first + i * resources + r: -1.0 for r in range(resources) if capacity[i, r] > 0}
-        rows |= {shapes + q: float(problem.weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])}
+        rows |= {shapes + q: float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])}
         most = float(problem.most[j]) if problem.most[j] < UNLIMITED else None
         model.column(problem.price[j] / NANOS_PER_USD, rows, most)
         for k in np.flatnonzero(opened[:, j]):
@@ -147,7 +147,7 @@ def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) ->
     prices, sigma = duals
     candidates = _candidates(weights)
     worth, chosen = node_worth(problem, prices, candidates)
-    paid = problem.price / NANOS_PER_USD + sigma @ problem.weights
+    paid = problem.price / NANOS_PER_USD + sigma @ problem.scaled_weights
     scarce = problem.most < UNLIMITED
     priced = ~scarce & (worth > 0)
     scale = min(1.0, float((paid[priced] / worth[priced]).min(initial=1.0)))
@@ -155,7 +155,7 @@ def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) ->
     with np.errstate(invalid="ignore"):
         excess = np.where(scarce, np.maximum(0.0, np.nan_to_num(scale * worth, posinf=np.inf) - paid), 0.0)
     value = scale * float(prices @ problem.demand) - float(excess @ np.where(scarce, problem.most, 0))
-    value -= float(sigma @ problem.limits)
+    value -= float(sigma @ problem.scaled_limits)
     wanted = np.zeros_like(problem.fits)
     for j in np.flatnonzero(worth > paid * (1 + SLACK) + SLACK * 1e-3):
         if not len(candidates):

@@ -41,15 +41,15 @@ class Enumeration:
     kinds: Ints
     patterns: Ints
 
-    def solve(self, demand: Ints, effort: Effort, search_nodes: int) -> Optimum:
-        """Solve the MILP for a demand of at most the problem's."""
-        problem = self.problem
+    def solve(self, demand: Ints, effort: Effort, search_nodes: int, limits: Ints | None = None) -> Optimum:
+        """Solve the MILP for a demand of at most the problem's, under its limits or under others."""
+        problem = self.problem if limits is None else self.problem.under(limits)
         rows = np.flatnonzero(demand > 0)
         if not len(rows):
             return Optimum(packing=collected(problem, []), proven=True, bound_usd_nanos=0)
         model = Model(effort, integer=True)
         model.cover(demand[rows], "pods")
-        model.keep_under(problem.limits, "limit")
+        model.keep_under(problem.scaled_limits, "limit")
         scarce = [int(j) for j in np.unique(self.kinds) if problem.most[j] < UNLIMITED]
         model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
         patterns = np.minimum(self.patterns[:, rows], demand[rows])
@@ -59,7 +59,7 @@ class Enumeration:
             j = int(self.kinds[p])
             entries = {int(i): float(patterns[p, i]) for i in np.flatnonzero(patterns[p])}
             entries |= {
-                first_limit + int(q): float(problem.weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])
+                first_limit + int(q): float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])
             }
             if j in scarce_row:
                 entries[scarce_row[j]] = 1.0
@@ -67,14 +67,14 @@ class Enumeration:
         solution = model.solve(search_nodes) if len(useful) else None
         if solution is None:
             return Optimum(packing=None, proven=model.infeasible or not len(useful), bound_usd_nanos=0)
-        packing = self._packing(demand, useful, np.rint(solution.values).astype(np.int64))
+        packing = self._packing(problem, demand, useful, np.rint(solution.values).astype(np.int64))
         if packing is None:
             return Optimum(packing=None, proven=False, bound_usd_nanos=0)
         cost = packing.usd_nanos(problem)
         bound = cost if solution.optimal else max(0, int(np.floor(solution.bound * NANOS_PER_USD - 1)))
         return Optimum(packing=packing, proven=solution.optimal, bound_usd_nanos=min(bound, cost))
 
-    def _packing(self, demand: Ints, columns: Ints, counts: Ints) -> Packing | None:
+    def _packing(self, problem: Problem, demand: Ints, columns: Ints, counts: Ints) -> Packing | None:
         """The solution with what is covered twice taken off, or None where integers show that it covers too little."""
         left = demand.copy()
         nodes: list[tuple[int, Ints, int]] = []
@@ -83,9 +83,9 @@ class Enumeration:
                 pattern = np.minimum(self.patterns[p], left)
                 left -= pattern
                 nodes.append((int(self.kinds[p]), pattern, 1))
-        packing = collected(self.problem, nodes)
-        over = (packing.used(self.problem) > self.problem.most).any()
-        over |= (packing.usage(self.problem) > self.problem.limits).any()
+        packing = collected(problem, nodes)
+        over = (packing.used(problem) > problem.most).any()
+        over |= (packing.usage(problem) > problem.limits).any()
         return None if left.any() or over else packing
 
 

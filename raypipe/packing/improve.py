@@ -141,13 +141,15 @@ def _solve_columns(
     kinds, patterns = columns.kinds, columns.patterns
     model = Model(pricing.effort, integer=True)
     model.cover(part.demand, "pods")
-    model.keep_under(part.limits, "limit")
+    model.keep_under(part.scaled_limits, "limit")
     scarce = [int(j) for j in np.unique(kinds) if part.most[j] < UNLIMITED]
     model.keep_under([float(part.most[j]) for j in scarce], "scarce")
     first = len(part.demand) + len(part.limits)
     for p, j in enumerate(kinds.tolist()):
         entries = {int(k): float(patterns[p, k]) for k in np.flatnonzero(patterns[p])}
-        entries |= {len(part.demand) + int(q): float(part.weights[q, j]) for q in np.flatnonzero(part.weights[:, j])}
+        entries |= {
+            len(part.demand) + int(q): float(part.scaled_weights[q, j]) for q in np.flatnonzero(part.weights[:, j])
+        }
         if j in scarce:
             entries[first + scarce.index(j)] = 1.0
         model.column(part.price[j] / NANOS_PER_USD, entries)

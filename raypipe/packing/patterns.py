@@ -80,14 +80,16 @@ def solve_master(problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, ef
     limit_row, scarce_row = len(shapes), {j: len(shapes) + len(problem.limits) + i for i, j in enumerate(scarce)}
     model = Model(effort)
     model.cover(demand[shapes], "pods")
-    model.keep_under(problem.limits, "limit")
+    model.keep_under(problem.scaled_limits, "limit")
     model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
     rows, columns = np.nonzero(patterns)
     starts = np.searchsorted(rows, np.arange(len(kinds) + 1))
     for p, j in enumerate(kinds.tolist()):
         used = columns[starts[p] : starts[p + 1]]
         entries = {row_of[k]: float(patterns[p, k]) for k in used.tolist() if k in row_of}
-        entries |= {limit_row + int(q): float(problem.weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])}
+        entries |= {
+            limit_row + int(q): float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])
+        }
         if j in scarce_row:
             entries[scarce_row[j]] = 1.0
         model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
@@ -113,12 +115,12 @@ class Pricing:
 
     def attractive(self, slack: float = WORTH_PRICING) -> Ints:
         """Kinds that at the prices of (A) are worth nearly what they cost, and the scarce ones."""
-        paid = self.problem.price / NANOS_PER_USD + self.duals.limits @ self.problem.weights
+        paid = self.problem.price / NANOS_PER_USD + self.duals.limits @ self.problem.scaled_weights
         return np.flatnonzero((self.duals.worth >= slack * paid) | (self.problem.most < UNLIMITED))
 
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
-        paid = self.problem.price / NANOS_PER_USD + master.limits @ self.problem.weights + master.kinds
+        paid = self.problem.price / NANOS_PER_USD + master.limits @ self.problem.scaled_weights + master.kinds
         for share in (0.5, 0.0):
             prices = floored((1 - share) * master.pods + share * self.duals.pods, self.unit_costs)
             for turn in range(len(MEASURES)):

@@ -39,11 +39,15 @@ UNLIMITED = np.int64(2**40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slicing:
-    """Time-sliced GPUs of one kind of node: so many of them, in so many slices, each with so much memory."""
+    """Time-sliced GPUs of one kind of node: so many of them, in so many slices, each with so much memory.
+
+    `taken` are the memory sizes of slices that pods already there hold.
+    """
 
     gpus: int
     slices: int
     memory_bytes: int
+    taken: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,6 +72,21 @@ class Problem:
     rank: Ints
     slicing: tuple[Slicing | None, ...] = ()
     slice_use: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+
+    @cached_property
+    def limit_size(self) -> Floats:
+        """The largest weight of each limit, (Q,): solvers see weights and limits as shares of it."""
+        return np.maximum(self.weights.max(axis=1, initial=1), 1).astype(np.float64)
+
+    @cached_property
+    def scaled_weights(self) -> Floats:
+        """w as solvers see it, (Q, J), at most 1."""
+        return self.weights / self.limit_size[:, None]
+
+    @property
+    def scaled_limits(self) -> Floats:
+        """L as solvers see it, (Q,)."""
+        return self.limits / self.limit_size
 
     @cached_property
     def fits(self) -> Bools:
@@ -109,6 +128,12 @@ class Problem:
         other.__dict__["fits"] = self.fits
         return other
 
+    def under(self, limits: Ints) -> Problem:
+        """The same problem under other limits."""
+        other = replace(self, limits=limits)
+        other.__dict__["fits"] = self.fits
+        return other
+
     def room_for(self, pattern: Ints, kind: int) -> bool:
         """Whether a node of `kind` holds `pattern` (pods of each shape, (K,))."""
         if not self.admits[pattern > 0, kind].all() or (pattern @ self.requests > self.capacity[kind]).any():
@@ -120,7 +145,7 @@ class Problem:
         sliced = self.slicing[kind] if self.slicing else None
         if sliced is None:
             return True
-        sizes: list[int] = []
+        sizes = list(sliced.taken)
         for k in np.flatnonzero(pattern):
             sizes += [int(self.slice_use[k, 1])] * int(pattern[k] * self.slice_use[k, 0])
         return _dealt(sorted(sizes, reverse=True), sliced)
@@ -131,7 +156,7 @@ class Problem:
         largest = int(self.slice_use[:, 1].max(initial=0))
         return np.array(
             [
-                s is not None and s.gpus > 1 and s.slices * largest > s.memory_bytes
+                s is not None and s.slices * max(largest, *s.taken, 0) > s.memory_bytes
                 for s in (self.slicing or (None,) * len(self.price))
             ],
             dtype=bool,

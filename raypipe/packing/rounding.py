@@ -80,7 +80,7 @@ def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
     """
     problem = ledger.problem
     value = floored(pricing.duals.pods, pricing.unit_costs)
-    paid = problem.price / NANOS_PER_USD + pricing.duals.limits @ problem.weights
+    paid = problem.price / NANOS_PER_USD + pricing.duals.limits @ problem.scaled_weights
     while ledger.demand.any():
         kinds = ledger.affordable()
         patterns = fill(problem, value, kinds, ledger.demand, measure)

@@ -13,7 +13,7 @@ A time budget is asked for only between steps (`stop`); the first packing is alw
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Solved:
         packing: verified, or None where none was found. proven: it is proven optimal, or proven that there is none.
         bound_usd_nanos, bound_kind: no packing costs less.
         pods: (K,) $/h, what one more pod costs. limits: (Q,) $/h, the price of a unit of each limit.
+        worth: (J,) $/h, most that a node of each kind is worth at these prices; nan where another kind dominates it.
         stopped: done, budget or time.
     """
 
@@ -46,6 +47,7 @@ class Solved:
     bound_kind: str
     pods: Floats
     limits: Floats
+    worth: Floats
     stopped: str = "done"
 
 
@@ -57,8 +59,8 @@ def solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[
     part = problem.only_shapes(shapes)
     kinds = undominated(part)
     solved = _solve(part.only_kinds(kinds), settings, effort, stop)
-    pods = np.zeros(len(problem.demand))
-    pods[shapes] = solved.pods
+    pods, worth = np.zeros(len(problem.demand)), np.full(len(problem.price), np.nan)
+    pods[shapes], worth[kinds] = solved.pods, solved.worth
     packing = None
     if solved.packing is not None:
         rows = zip(kinds[solved.packing.kinds], solved.packing.patterns, solved.packing.counts, strict=True)
@@ -76,8 +78,20 @@ def solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[
         bound_kind=solved.bound_kind,
         pods=pods,
         limits=solved.limits,
+        worth=worth,
         stopped=solved.stopped,
     )
+
+
+def cheaper(problem: Problem, solved: Solved, other: Packing) -> Solved:
+    """The result with the other packing of the same problem where that one is cheaper, or the only one."""
+    if solved.packing is not None and _worth(problem, solved.packing) <= _worth(problem, other):
+        return solved
+    settled = settle(problem, other)
+    wrong = verify(problem, settled)
+    if wrong:
+        raise AssertionError("; ".join(wrong))
+    return replace(solved, packing=settled, bound_usd_nanos=min(solved.bound_usd_nanos, settled.usd_nanos(problem)))
 
 
 def _certain(problem: Problem, packing: Packing | None, kind: str) -> Solved:
@@ -89,6 +103,7 @@ def _certain(problem: Problem, packing: Packing | None, kind: str) -> Solved:
         bound_kind=kind,
         pods=np.zeros(len(problem.demand)),
         limits=np.zeros(len(problem.limits)),
+        worth=np.full(len(problem.price), np.nan),
     )
 
 
@@ -193,5 +208,6 @@ def _result(
         bound_kind=kind,
         pods=duals.pods,
         limits=duals.limits,
+        worth=duals.worth,
         stopped=stopped,
     )

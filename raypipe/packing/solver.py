@@ -1,12 +1,16 @@
 """The one door to the solver: covering models in PuLP, solved by HiGHS, with every answer looked at.
 
-min Σ_p cost_p v_p   s.t.  Σ_p a_ip v_p >= b_i (rows to cover),  Σ_p a_ip v_p <= b_i (rows to keep under),  v >= 0,
-v integer where asked. Rows first, columns as they are found: what column generation needs.
+::
+
+    min Σ_p cost_p v_p   s.t.  Σ_p a_ip v_p >= b_i (rows to cover),  Σ_p a_ip v_p <= b_i (rows to keep under),
+    v >= 0, and v integer where asked.
+
+Rows first, columns as they are found: what column generation needs.
 
 HiGHS' thread pool is one a process: a second solve with another `threads` value fails in silence and hands back zeros.
-So it is always one thread, a solution is used only where the solver says that it has one, and integer solutions
-are recounted by those who asked (`problem.verify`). No time limit: calls are bounded by simplex iterations, search nodes and
-the size of the model, so that a run can be repeated.
+So it is always one thread, a solution is used only where the solver says that it has one, and integer solutions are
+recounted by those who asked (`problem.verify`). No time limit: calls are bounded by simplex iterations, search nodes
+and the size of the model, so that a run can be repeated.
 """
 
 from __future__ import annotations

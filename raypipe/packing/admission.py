@@ -1,0 +1,202 @@
+"""The order of admission: who is placed where not everybody can be.
+
+Units of demand stand in a fixed order (priority, age, cluster, key: the caller sorts). Each is admitted if a packing
+within the limits exists for all admitted so far and it; else it is left out and the next is tried::
+
+    S_0 = ∅,   S_i = S_{i-1} ∪ {i} if a packing of S_{i-1} ∪ {i} exists, else S_{i-1}
+
+Existence is answered three ways. A packing shown is a yes. (A) without a solution, or the MILP over all fillings of a
+small problem without one, is a no. Otherwise it is not known: the unit is left out and the order is called heuristic.
+What exists for a set exists for each part of it, so runs of units are tried together and halved, and a unit like one
+that was refused is refused without asking.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from raypipe.packing.bound import aggregated_lp, unit_cost
+from raypipe.packing.dominance import undominated
+from raypipe.packing.exact import Enumeration, enumerate_fillings
+from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
+from raypipe.packing.problem import Ints, Packing, Problem
+from raypipe.packing.rounding import Ledger, collected, cover, dive
+from raypipe.packing.solver import Effort
+from raypipe.settings import Settings
+
+HEURISTIC_ROUNDS = 8
+HEURISTIC_PRICE = 10
+"""A check by packing costs as much as this many checks by MILP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unit:
+    """Pods that are admitted together, `times` times over; `after`: only if all of that unit was admitted."""
+
+    pods: Ints
+    times: int
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Admitted:
+    """How often each unit was admitted, whether that is proven, which limit kept the rest out (None: room itself)."""
+
+    times: tuple[int, ...]
+    exact: bool
+    limit: tuple[int | None, ...]
+    packing: Packing | None
+
+
+@dataclass(slots=True)
+class Existence:
+    """Answers whether a packing exists for a demand, and remembers the answers."""
+
+    problem: Problem
+    settings: Settings
+    effort: Effort
+    exact: bool = True
+    shown: Packing | None = None
+    _kinds: Ints = field(init=False)
+    _small: Problem = field(init=False)
+    _listed: Enumeration | None = field(init=False)
+    _left: int = field(init=False)
+    _yes: list[Ints] = field(init=False, default_factory=list)
+    _no: list[Ints] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._kinds = undominated(self.problem)
+        self._small = self.problem.only_kinds(self._kinds)
+        self._listed = enumerate_fillings(self._small, self.settings.enumerate_patterns)
+        self._left = self.settings.admission_checks
+
+    def holds(self, demand: Ints) -> bool:
+        """Whether a packing of `demand` is known to exist; an unknown answer is a no that is not proven."""
+        if any((demand <= known).all() for known in self._yes):
+            return True
+        if any((demand >= known).all() for known in self._no):
+            return False
+        answer = self._asked(demand, self.problem.limits)
+        (self._yes if answer else self._no).append(demand.copy())
+        if answer is None:
+            self.exact = False
+        return bool(answer)
+
+    def blame(self, demand: Ints) -> int | None:
+        """The limit that alone keeps `demand` out, else the first without which it fits; None: no limit is to blame."""
+        limits = self.problem.limits
+        free = np.full_like(limits, 2**60)
+        for q in range(len(limits)):
+            alone = free.copy()
+            alone[q] = limits[q]
+            if self._asked(demand, alone) is False:
+                return q
+        for q in range(len(limits)):
+            without = limits.copy()
+            without[q] = free[q]
+            if self._asked(demand, without):
+                return q
+        return 0 if len(limits) and self._asked(demand, free) else None
+
+    def _asked(self, demand: Ints, limits: Ints) -> bool | None:
+        """True, False (proven) or None (not known, or no checks left)."""
+        if self._listed is not None and self._left > 0:
+            self._left -= 1
+            optimum = self._listed.solve(demand, self.effort, self.settings.search_nodes, limits)
+            if optimum.packing is not None:
+                self._show(demand, optimum.packing, limits)
+                return True
+            if optimum.proven:
+                return False
+        return self._packed(demand, limits)
+
+    def _packed(self, demand: Ints, limits: Ints) -> bool | None:
+        """Answer by (A) and by packings."""
+        if self._left <= 0:
+            return None
+        self._left -= HEURISTIC_PRICE
+        shapes = np.flatnonzero(demand)
+        part = self._small.under(limits).with_demand(demand).only_shapes(shapes)
+        duals = aggregated_lp(part, self.effort)
+        if duals is None:
+            return False
+        pool = PatternPool(len(shapes))
+        pricing = Pricing(
+            problem=part, duals=duals, unit_costs=unit_cost(part).min(axis=1), pool=pool, effort=self.effort
+        )
+        for measure in MEASURES:
+            ledger = Ledger.of(part)
+            cover(ledger, pricing, measure)
+            if (packing := ledger.packing()) is not None:
+                self._show(demand, _widened(packing, shapes, len(demand)), limits)
+                return True
+        if generate(pricing, HEURISTIC_ROUNDS, []) is not None and (packing := dive(pricing)) is not None:
+            self._show(demand, _widened(packing, shapes, len(demand)), limits)
+            return True
+        return None
+
+    def _show(self, demand: Ints, packing: Packing, limits: Ints) -> None:
+        """Keep the packing of the largest demand seen."""
+        if (limits != self.problem.limits).any() or not (packing.counts @ packing.patterns == demand).all():
+            return
+        if self.shown is None or demand.sum() >= (self.shown.counts @ self.shown.patterns).sum():
+            rows = zip(self._kinds[packing.kinds], packing.patterns, packing.counts, strict=True)
+            self.shown = collected(self.problem, [(int(j), a, int(c)) for j, a, c in rows])
+
+
+def _widened(packing: Packing, shapes: Ints, width: int) -> Packing:
+    """The packing over all shapes."""
+    patterns = np.zeros((len(packing.kinds), width), dtype=np.int64)
+    patterns[:, shapes] = packing.patterns
+    return Packing(kinds=packing.kinds, patterns=patterns, counts=packing.counts)
+
+
+def admit(problem: Problem, units: list[Unit], settings: Settings, effort: Effort) -> Admitted:
+    """Admit `units` in their order; see the module's docstring for the rule."""
+    existence = Existence(problem, settings, effort)
+    times = [0] * len(units)
+    limit: list[int | None] = [None] * len(units)
+    refused: dict[bytes, int | None] = {}
+    demand = np.zeros_like(problem.demand)
+    first, run = 0, max(1, len(units) // 2)
+    while first < len(units):
+        asked = [i for i in range(first, min(first + run, len(units))) if units[i].pods.tobytes() not in refused]
+        asked = [i for i in asked if _leader_in(units, times, i, first)]
+        together = demand + sum((units[i].pods * units[i].times for i in asked), np.zeros_like(demand))
+        if existence.holds(together):
+            for i in asked:
+                times[i] = units[i].times
+            demand, first, run = together, min(first + run, len(units)), run * 2
+        elif run > 1:
+            run = max(1, min(run, len(units) - first) // 2)
+        else:
+            unit = units[first]
+            times[first] = _most(existence, demand, unit)
+            demand = demand + unit.pods * times[first]
+            refused[unit.pods.tobytes()] = limit[first] = existence.blame(demand + unit.pods)
+            first += 1
+    for i, unit in enumerate(units):
+        if times[i] < unit.times and limit[i] is None:
+            leader = unit.after if unit.after is not None and times[unit.after] < units[unit.after].times else None
+            limit[i] = limit[leader] if leader is not None else refused.get(unit.pods.tobytes())
+    return Admitted(times=tuple(times), exact=existence.exact, limit=tuple(limit), packing=existence.shown)
+
+
+def _leader_in(units: list[Unit], times: list[int], number: int, first: int) -> bool:
+    """Whether the unit that `number` comes after was admitted whole, or is asked about together with it."""
+    leader = units[number].after
+    return leader is None or leader >= first or times[leader] == units[leader].times
+
+
+def _most(existence: Existence, demand: Ints, unit: Unit) -> int:
+    """How often a unit that does not fit whole can be admitted beside `demand`, by halving."""
+    low, high = 0, unit.times
+    while high - low > 1:
+        middle = (low + high) // 2
+        if existence.holds(demand + unit.pods * middle):
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,134 @@
+"""What the plan asks to be done: nodes to buy, Ray objects to suspend or resume.
+
+Only gangs none of whose pods runs are ever suspended, and only where a limit keeps them out; a gang that fits and is
+suspended is resumed. Where a gang cannot be suspended, a note says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
+from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
+from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
+from raypipe.model.workloads import Gang, RayObject
+from raypipe.planner.decide import Decision
+
+SUSPENDED_BY = "raypipe.io/suspended-by"
+_SUSPEND = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}
+_RESUME = {"RayJob": ActionKind.RESUME_RAY_JOB, "RayCluster": ActionKind.RESUME_RAY_CLUSTER}
+
+
+def actions(
+    decision: Decision, nodes: Sequence[PlannedNode], unplaced: Sequence[Unplaced]
+) -> tuple[tuple[Action, ...], tuple[Note, ...]]:
+    """Actions in the order in which they are carried out (suspend, buy, resume), and notes on what cannot be done."""
+    if decision.scope is not Scope.PENDING:
+        return (), ()
+    suspend, resume, notes = _ray_actions(decision, unplaced)
+    buy = [_buy(decision, node) for node in nodes if not node.existing]
+    return (*suspend, *buy, *resume), tuple(notes)
+
+
+def _buy(decision: Decision, node: PlannedNode) -> Action:
+    target = ObjectRef(kind="NodeClaim", name=node.name)
+    labels = {OWN_CLUSTER: decision.cluster.name}
+    if node.pool is not None:
+        labels[NODEPOOL] = node.pool
+    pods = msgspec.json.encode(node.added, order="sorted").decode()
+    wanted = [
+        {"key": key, "operator": "In", "values": [value]}
+        for key, value in (
+            (INSTANCE_TYPE, node.instance_type),
+            (ZONE, node.zone),
+            (CAPACITY_TYPE, node.capacity_type),
+        )
+    ]
+    spec: dict[str, object] = {"requirements": wanted, "resources": {"requests": dict(node.requested)}}
+    if node_class := _node_class(decision, node.pool):
+        spec["nodeClassRef"] = node_class
+    return Action(
+        id=action_id(decision.decision_id, ActionKind.BUY_NODE, target),
+        kind=ActionKind.BUY_NODE,
+        object=target,
+        set={
+            "metadata": {
+                "labels": labels,
+                "annotations": {"raypipe.io/decision": decision.decision_id, "raypipe.io/pods": pods},
+            },
+            "spec": spec,
+        },
+        precondition={"exists": False},
+        reason=f"{sum(node.added.values())} pods have no place: {node.instance_type} {node.capacity_type} in {node.zone} "
+        f"at ${node.usd_per_hour:g}/h is {node.reason}",
+    )
+
+
+def _node_class(decision: Decision, pool: str | None) -> dict[str, str]:
+    for one in decision.cluster.node_pools:
+        if one.name == pool and one.node_class:
+            return dict(one.node_class)
+    return dict(decision.cluster.node_class)
+
+
+def _ray_actions(decision: Decision, unplaced: Sequence[Unplaced]) -> tuple[list[Action], list[Action], list[Note]]:
+    left_out = {entry.pods: entry for entry in unplaced}
+    suspend: list[Action] = []
+    resume: list[Action] = []
+    notes: list[Note] = []
+    for gang in decision.cluster.gangs:
+        ray = gang.ray
+        if ray is None or gang.copies <= 0:
+            continue
+        entry = next(
+            (left_out[key] for key in sorted(gang.minimum) if key in left_out and gang_is_out(decision, gang)), None
+        )
+        if entry is None:
+            if ray.suspended and ray.kind in _RESUME:
+                resume.append(_resume(decision, ray))
+        elif entry.reason == "limit" and entry.limit is not None and not ray.suspended and not ray.running:
+            if ray.suspendable and ray.kind in _SUSPEND:
+                suspend.append(_suspend(decision, ray, entry))
+            else:
+                why = ray.why_not or f"a {ray.kind} has no suspend"
+                subject = f"{ray.kind}/{ray.namespace}/{ray.name}"
+                message = f"{entry.limit} keeps {subject} out, and it is not suspended: {why}"
+                notes.append(Note(kind="not-suspended", subject=subject, message=message))
+    return suspend, resume, notes
+
+
+def gang_is_out(decision: Decision, gang: Gang) -> bool:
+    """Whether some copy of the gang was not admitted."""
+    for w, one in enumerate(decision.wanted):
+        if one.gang == gang.name and decision.admitted[w] < gang.minimum.get(one.key, 0) * gang.copies:
+            return True
+    return False
+
+
+def _suspend(decision: Decision, ray: RayObject, entry: Unplaced) -> Action:
+    target = ObjectRef(kind=ray.kind, name=ray.name, namespace=ray.namespace)
+    return Action(
+        id=action_id(decision.decision_id, _SUSPEND[ray.kind], target),
+        kind=_SUSPEND[ray.kind],
+        object=target,
+        set={"spec": {"suspend": True}, "metadata": {"annotations": {SUSPENDED_BY: entry.limit}}},
+        precondition={"uid": ray.uid, "spec": {"suspend": False}, "running": False},
+        reason=f"{entry.message}; none of its pods runs",
+    )
+
+
+def _resume(decision: Decision, ray: RayObject) -> Action:
+    target = ObjectRef(kind=ray.kind, name=ray.name, namespace=ray.namespace)
+    change: dict[str, object] = {"spec": {"suspend": False}}
+    if ray.suspended_by is not None:
+        change["metadata"] = {"annotations": {SUSPENDED_BY: None}}
+    return Action(
+        id=action_id(decision.decision_id, _RESUME[ray.kind], target),
+        kind=_RESUME[ray.kind],
+        object=target,
+        set=change,
+        precondition={"uid": ray.uid, "spec": {"suspend": True}},
+        reason="the whole gang has a place in this plan",
+    )

@@ -1,0 +1,31 @@
+"""plan_cluster: what one cluster should buy, what goes where, what cannot be placed, how close to optimal that is.
+
+The steps, each a module: who wants a place (`demand`), where there is some (`supply`), what limits leave (`limits`), who
+comes first where not all can be had (`order`), the packing itself (`raypipe.packing`, called by `decide`), then the same
+in the words of the plan: nodes (`nodes`), refusals (`refusals`), actions (`actions`), what moving pods would save
+(`consolidation`), all put together in `words`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from raypipe.catalog import Catalog
+from raypipe.model.plan import ClusterPlan, Scope
+from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.planner.decide import decide
+from raypipe.planner.words import told
+
+
+def plan_cluster(
+    snapshot: ClusterSnapshot,
+    catalog: Catalog,
+    *,
+    scope: Scope = Scope.PENDING,
+    fleet_left: Mapping[str, int] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> ClusterPlan:
+    """Plan one cluster. A snapshot that carries an error gives a plan that says so."""
+    if snapshot.error is not None:
+        return ClusterPlan(name=snapshot.name, context=snapshot.context, error=snapshot.error, excluded=(), notes=())
+    return told(decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, stop=stop), stop)

@@ -1,0 +1,79 @@
+"""The order of admission of one cluster, as units for `packing.admission`.
+
+Priority (higher first), then the age of the topmost owner (without one last), then key. A gang is one unit, as often as
+it is still to be admitted, and comes before its own further pods, which go with it where it is left out: pods of a Ray
+cluster that does not start would be capacity for nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raypipe.model.workloads import Gang
+from raypipe.packing.admission import Unit
+from raypipe.packing.problem import Ints
+from raypipe.planner.demand import Shapes, Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidate:
+    """A unit with what it is: pods of `wanted` by number, and the gang that it admits, or None."""
+
+    unit: Unit
+    pods: dict[int, int]
+    gang: Gang | None = None
+
+
+def candidates(wanted: Sequence[Wanted], gangs: Sequence[Gang], shapes: Shapes) -> list[Candidate]:
+    """Everything that is wanted, in the order in which it is admitted."""
+    by_key = {one.key: w for w, one in enumerate(wanted) if one.gang is not None}
+    left = Counter({w: one.count for w, one in enumerate(wanted)})
+    entries: list[tuple[tuple[object, ...], dict[int, int], int, Gang | None]] = []
+    for gang in gangs:
+        members = {by_key[key]: count for key, count in gang.minimum.items() if key in by_key and count > 0}
+        if gang.copies <= 0 or not members:
+            continue
+        copies = min(gang.copies, *(left[w] // count for w, count in members.items()))
+        if copies <= 0:
+            continue
+        for w, count in members.items():
+            left[w] -= count * copies
+        first = min(wanted[w].key for w in members)
+        entries.append((_place(gang.priority, gang.created, first, 0), members, copies, gang))
+    for w, one in enumerate(wanted):
+        if left[w] > 0:
+            entries.append((_place(one.spec.priority, one.created, one.key, 1), {w: 1}, left[w], None))
+    entries.sort(key=lambda entry: entry[0])
+    return _units(entries, wanted, shapes)
+
+
+def _place(priority: int, created: str | None, key: str, after: int) -> tuple[object, ...]:
+    return (-priority, created is None, created or "", key, after)
+
+
+def _units(
+    entries: Sequence[tuple[tuple[object, ...], dict[int, int], int, Gang | None]],
+    wanted: Sequence[Wanted],
+    shapes: Shapes,
+) -> list[Candidate]:
+    gang_units = {entry[3].name: number for number, entry in enumerate(entries) if entry[3] is not None}
+    result = []
+    for _, pods, times, gang in entries:
+        after = None
+        if gang is None:
+            name = wanted[next(iter(pods))].gang
+            after = gang_units.get(name) if name is not None else None
+        unit = Unit(pods=_vector(pods, shapes), times=times, after=after)
+        result.append(Candidate(unit=unit, pods=pods, gang=gang))
+    return result
+
+
+def _vector(pods: dict[int, int], shapes: Shapes) -> Ints:
+    vector = np.zeros(len(shapes.demand), dtype=np.int64)
+    for w, count in pods.items():
+        vector[shapes.of[w]] += count
+    return vector

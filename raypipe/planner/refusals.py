@@ -1,0 +1,101 @@
+"""What is not placed, and the filter or limit that kept it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from raypipe.model.plan import FilterCount, Unplaced
+from raypipe.planner.decide import Decision
+from raypipe.planner.limits import shown
+
+
+def refusals(decision: Decision) -> tuple[Unplaced, ...]:
+    """One entry a key, in the order of keys."""
+    entries = [
+        entry
+        for w, one in enumerate(decision.wanted)
+        if one.count > decision.admitted[w]
+        for entry in [_entry(decision, w)]
+    ]
+    return _merged(entries)
+
+
+def _entry(decision: Decision, w: int) -> Unplaced:
+    one = decision.wanted[w]
+    if one.gang in decision.broken:
+        return _with_broken_gang(decision, w)
+    if w not in decision.kept_out:
+        return _nowhere(decision, w)
+    limit = decision.kept_out[w]
+    counts = decision.supply.filters.counts(one.spec)
+    count = one.count - decision.admitted[w]
+    if limit is None:
+        return Unplaced(
+            pods=one.key,
+            count=count,
+            reason="no-offering-fits",
+            filters=counts,
+            message="the room that could hold it is taken by pods that come before it in the order of admission, and "
+            "no offering adds to it",
+        )
+    row = decision.limits.rows[limit]
+    left = shown(row, int(decision.limits.left[limit]))
+    return Unplaced(
+        pods=one.key,
+        count=count,
+        reason="limit",
+        limit=row.name,
+        filters=(*counts, FilterCount(filter="limit", left=0)) if counts and counts[-1].left else counts,
+        message=f"limit: {row.name} is {shown(row, row.amount)}; within the {left} that existing nodes leave there is no "
+        f"plan for it beside the pods that come before it{_whole(decision, w)}",
+    )
+
+
+def _whole(decision: Decision, w: int) -> str:
+    gang = decision.wanted[w].gang
+    starting = {one.name for one in decision.cluster.gangs if one.copies > 0}
+    return f" ({gang} is placed whole or not at all)" if gang in starting else ""
+
+
+def _nowhere(decision: Decision, w: int) -> Unplaced:
+    """A pod that nothing can hold."""
+    one = decision.wanted[w]
+    return Unplaced(
+        pods=one.key,
+        count=one.count,
+        reason="no-offering-fits",
+        filters=decision.supply.filters.counts(one.spec),
+        message=": ".join(decision.supply.filters.why_not(one.spec)),
+    )
+
+
+def _with_broken_gang(decision: Decision, w: int) -> Unplaced:
+    """A pod of a gang of which one member fits nowhere."""
+    one = decision.wanted[w]
+    member = decision.wanted[decision.broken[one.gang or ""]]
+    name, message = decision.supply.filters.why_not(member.spec)
+    return Unplaced(
+        pods=one.key,
+        count=one.count,
+        reason="gang",
+        filters=decision.supply.filters.counts(member.spec),
+        message=f"{one.gang} is placed whole or not at all, and {member.key} fits nowhere: {name}: {message}",
+    )
+
+
+def _merged(entries: Iterable[Unplaced]) -> tuple[Unplaced, ...]:
+    """Entries of one key with one reason added up."""
+    merged: dict[tuple[str, str, str | None], Unplaced] = {}
+    for entry in entries:
+        mark = (entry.pods, entry.reason, entry.limit)
+        known = merged.get(mark)
+        count = entry.count + (known.count if known is not None else 0)
+        merged[mark] = Unplaced(
+            pods=entry.pods,
+            count=count,
+            reason=entry.reason,
+            limit=entry.limit,
+            filters=entry.filters,
+            message=entry.message,
+        )
+    return tuple(merged[mark] for mark in sorted(merged, key=lambda mark: (mark[0], mark[1], mark[2] or "")))

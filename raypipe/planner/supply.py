@@ -1,0 +1,258 @@
+"""Where pods can go: offerings that may be bought and existing nodes with free room, brought down to kinds.
+
+Offerings that a plan cannot tell apart (zones of one price, types that are equal to every pod) are one kind, named by the
+first of them in order; existing nodes with equal free room that admit the same pods are one class. What remains are
+hundreds of kinds where there were thousands of offerings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raypipe.catalog import Catalog, ExistingNode, Filters, existing_nodes, offerings_for
+from raypipe.model.nodes import Offering, daemonset_reserve
+from raypipe.model.plan import Note
+from raypipe.model.pods import BoundPods
+from raypipe.model.resources import GPU_SHARED, Resources, minus, times, total
+from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.packing.problem import UNLIMITED, Ints, Problem, Slicing
+from raypipe.planner.demand import Shapes, amounts_of
+from raypipe.planner.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """An existing node as a plan sees it: what is reserved there, what its counted pods request, what is free."""
+
+    existing: ExistingNode
+    bound: tuple[BoundPods, ...]
+    reserved: Resources
+    requested: Resources
+    free: Resources
+
+    @property
+    def name(self) -> str:
+        return self.existing.node.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Supply:
+    """What a cluster can use.
+
+    Attributes:
+        offerings: in order; rooms: allocatable of each, DaemonSets taken off; reserves: what those request.
+        nodes: every existing node, in order of name. filters, node_filters: who is admitted where.
+    """
+
+    offerings: tuple[Offering, ...]
+    rooms: tuple[Resources, ...]
+    reserves: tuple[Resources, ...]
+    nodes: tuple[Room, ...]
+    filters: Filters
+    node_filters: Filters
+    notes: tuple[Note, ...]
+
+
+def supply_of(cluster: ClusterSnapshot, catalog: Catalog) -> Supply:
+    """Read what may be bought and what exists."""
+    market = offerings_for(cluster, catalog)
+    reserves = _reserves(cluster, market.offerings)
+    rooms = tuple(
+        minus(offering.allocatable, reserve) for offering, reserve in zip(market.offerings, reserves, strict=True)
+    )
+    existing = sorted(existing_nodes(cluster, catalog), key=lambda one: one.node.name)
+    nodes = _rooms(cluster, existing)
+    return Supply(
+        offerings=market.offerings,
+        rooms=rooms,
+        reserves=reserves,
+        nodes=nodes,
+        filters=Filters(market.offerings, cluster, rooms=rooms),
+        node_filters=Filters(
+            [room.existing.offering for room in nodes],
+            cluster,
+            rooms=[room.free for room in nodes],
+            existing=True,
+            priced=[room.existing.usd_nanos_per_hour is not None for room in nodes],
+        ),
+        notes=market.notes,
+    )
+
+
+def _reserves(cluster: ClusterSnapshot, offerings: Sequence[Offering]) -> tuple[Resources, ...]:
+    """What DaemonSets request on each offering; worked out once for all offerings where none of them selects nodes."""
+    selective = any(one.spec.node_selector or one.spec.node_affinity for one in cluster.daemonsets)
+    if not cluster.daemonsets or selective:
+        return tuple(daemonset_reserve(one.labels, one.taints, cluster.daemonsets) for one in offerings)
+    by_taints: dict[object, Resources] = {}
+    result = []
+    for one in offerings:
+        if one.taints not in by_taints:
+            by_taints[one.taints] = daemonset_reserve(one.labels, one.taints, cluster.daemonsets)
+        result.append(by_taints[one.taints])
+    return tuple(result)
+
+
+def _rooms(cluster: ClusterSnapshot, existing: Sequence[ExistingNode]) -> tuple[Room, ...]:
+    on_node: dict[str, list[BoundPods]] = {}
+    for bound in cluster.bound:
+        on_node.setdefault(bound.node, []).append(bound)
+    rooms = []
+    for one in existing:
+        node = one.node
+        bound = tuple(on_node.get(node.name, ()))
+        running = [pods.daemonset for pods in bound if pods.daemonset is not None]
+        reserved = total(
+            [
+                daemonset_reserve(node.labels, node.taints, cluster.daemonsets, running),
+                *(times(pods.spec.requests, pods.count) for pods in bound if not pods.counted),
+            ]
+        )
+        requested = total(times(pods.spec.requests, pods.count) for pods in bound if pods.counted)
+        free = minus(node.allocatable, total([reserved, requested]))
+        rooms.append(Room(existing=one, bound=bound, reserved=reserved, requested=requested, free=free))
+    return tuple(rooms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kinds:
+    """The kinds of a problem and what they stand for.
+
+    Attributes:
+        offering: (J,) number of the offering, -1 for existing nodes. members: for existing nodes, which (in `nodes`).
+    """
+
+    problem: Problem
+    offering: Ints
+    members: tuple[tuple[int, ...], ...]
+
+
+def kinds_of(
+    supply: Supply,
+    shapes: Shapes,
+    limits: Limits,
+    resources: Sequence[str],
+    *,
+    use_nodes: bool = True,
+    node_prices: Mapping[int, int] | None = None,
+) -> Kinds:
+    """Build the packing problem of `shapes` (its `admits` is over offerings, then nodes).
+
+    node_prices: existing nodes that may be emptied and given back, with their price and their whole room; then only
+    these exist. Otherwise every open node takes part with its free room at no price.
+    """
+    offering_numbers = _distinct_offerings(supply, shapes, limits)
+    classes = _classes(supply, shapes, use_nodes, node_prices)
+    offered = np.array(offering_numbers, dtype=np.int64)
+    first = len(supply.offerings)
+    order = sorted(range(first), key=lambda j: (-supply.offerings[j].pool_weight, supply.offerings[j].order))
+    rank = np.zeros(first, dtype=np.int64)
+    rank[order] = np.arange(first)
+    prices = np.array([supply.offerings[j].usd_nanos_per_hour for j in offering_numbers], dtype=np.int64)
+    most = [UNLIMITED if (m := supply.offerings[j].max_count) is None else m for j in offering_numbers]
+    free = [_room_of(supply, members[0], node_prices) for members in classes]
+    columns = np.concatenate((offered, [first + members[0] for members in classes])).astype(np.int64)
+    bought_weights = limits.weights(supply.offerings, offering_numbers)
+    kept_weights = limits.node_weights(supply.nodes, [m[0] for m in classes], counted=node_prices is not None)
+    problem = Problem(
+        demand=shapes.demand,
+        requests=shapes.requests,
+        capacity=np.maximum(0, amounts_of([*(supply.rooms[j] for j in offering_numbers), *free], resources)),
+        price=np.concatenate((prices, [(node_prices or {}).get(m[0], 0) for m in classes])).astype(np.int64),
+        admits=shapes.admits[:, columns],
+        most=np.array([*most, *(len(members) for members in classes)], dtype=np.int64),
+        weights=np.concatenate((bought_weights, kept_weights), axis=1),
+        limits=limits.left,
+        rank=np.concatenate((rank[offered], np.arange(len(classes)) - len(classes))).astype(np.int64),
+        slicing=_slicings(supply, offering_numbers, classes, whole=node_prices is not None),
+        slice_use=shapes.slice_use,
+    )
+    return Kinds(
+        problem=problem,
+        offering=np.concatenate((offered, np.full(len(classes), -1))).astype(np.int64),
+        members=((),) * len(offering_numbers) + tuple(classes),
+    )
+
+
+def _room_of(supply: Supply, node: int, node_prices: Mapping[int, int] | None) -> Resources:
+    """What a plan may put on an existing node: its free room, or all of it where its pods are moved too."""
+    room = supply.nodes[node]
+    return room.free if node_prices is None else minus(room.existing.node.allocatable, room.reserved)
+
+
+def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[int]:
+    """One offering of each sort that admits anything, in order; reserved ones are never merged."""
+    packed = np.packbits(shapes.admits[:, : len(supply.offerings)], axis=0).T
+    useful = shapes.admits[:, : len(supply.offerings)].any(axis=0)
+    seen: set[object] = set()
+    numbers = []
+    order = sorted(
+        np.flatnonzero(useful).tolist(),
+        key=lambda j: (-supply.offerings[j].pool_weight, supply.offerings[j].order),
+    )
+    for j in order:
+        one, room = supply.offerings[j], supply.rooms[j]
+        mark = (
+            packed[j].tobytes(),
+            one.usd_nanos_per_hour,
+            tuple(sorted(room.items())),
+            limits.mark(one),
+            one.gpu_slices and (one.gpu_slices, one.gpu_count, one.gpu_memory_bytes),
+            j if one.max_count is not None else None,
+        )
+        if mark not in seen:
+            seen.add(mark)
+            numbers.append(j)
+    return numbers
+
+
+def _classes(
+    supply: Supply, shapes: Shapes, use_nodes: bool, node_prices: Mapping[int, int] | None
+) -> list[tuple[int, ...]]:
+    """Existing nodes that are alike to the plan, in order of their first member."""
+    if not use_nodes:
+        return []
+    packed = np.packbits(shapes.admits[:, len(supply.offerings) :], axis=0).T
+    classes: dict[object, list[int]] = {}
+    for number, room in enumerate(supply.nodes):
+        if not room.existing.node.open or (node_prices is not None and number not in node_prices):
+            continue
+        amounts = tuple(sorted(_room_of(supply, number, node_prices).items()))
+        taken = _slices_taken(room) if node_prices is None else ()
+        price = (node_prices or {}).get(number, 0)
+        mark = (packed[number].tobytes(), amounts, price, room.existing.offering.gpu_name, taken, _occupied(room))
+        classes.setdefault(mark, []).append(number)
+    return [tuple(members) for members in classes.values()]
+
+
+def _occupied(room: Room) -> bool:
+    return any(pods.counted for pods in room.bound)
+
+
+def _slices_taken(room: Room) -> tuple[int, ...]:
+    """Memory sizes of the GPU slices that pods on the node hold."""
+    sizes: list[int] = []
+    for pods in room.bound:
+        sizes += [pods.spec.gpu_memory_bytes or 0] * (pods.spec.requests.get(GPU_SHARED, 0) * pods.count)
+    return tuple(sorted(sizes))
+
+
+def _slicings(
+    supply: Supply, offerings: Sequence[int], classes: Sequence[tuple[int, ...]], *, whole: bool
+) -> tuple[Slicing | None, ...]:
+    """Slicing of each kind; an empty tuple where nothing is sliced."""
+    rooms = [supply.nodes[members[0]] for members in classes]
+    sliced = [_slicing(supply.offerings[j], ()) for j in offerings]
+    sliced += [_slicing(room.existing.offering, () if whole else _slices_taken(room)) for room in rooms]
+    return tuple(sliced) if any(one is not None for one in sliced) else ()
+
+
+def _slicing(offering: Offering, taken: tuple[int, ...]) -> Slicing | None:
+    slices = offering.allocatable.get(GPU_SHARED, 0)
+    if not slices or not offering.gpu_count or not offering.gpu_memory_bytes:
+        return None
+    per_gpu = offering.gpu_slices or slices // offering.gpu_count
+    return Slicing(gpus=offering.gpu_count, slices=per_gpu, memory_bytes=offering.gpu_memory_bytes, taken=taken)
