@@ -1,8 +1,8 @@
 """plan_fleet: every cluster planned, the plans merged.
 
 Clusters are dealt out by an executor with an ordered `.map`; the core cannot tell whether that is a loop or many
-processes. A cluster whose input cannot be read keeps its error, and the others are planned. A limit of the fleet is what
-clusters share: they are planned in their order, each within what those before it leave.
+processes. A cluster whose input cannot be read keeps its error, and the others are planned. A limit of the fleet is
+what clusters share: they are planned in their order, each within what those before it leave.
 """
 
 from __future__ import annotations

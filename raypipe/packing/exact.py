@@ -101,8 +101,8 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     order = np.lexsort((problem.rank, problem.price))
     order = order[problem.most[order] > 0]
     held: list[tuple[Ints, Bools]] = []
-    kinds: list[Ints] = []
-    patterns: list[Ints] = []
+    kinds: list[Ints] = [np.zeros(0, dtype=np.int64)]
+    patterns: list[Ints] = [vectors[:0]]
     for j in order:
         fits = _fitting(problem, int(j), vectors, loads)
         wanted = fits & _maximal(fits, vectors, sizes, strides)
@@ -110,7 +110,8 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
         for other, holds in held:
             if (other <= weight).all():
                 wanted &= ~holds
-        _remember(held, weight, fits) if problem.most[j] >= UNLIMITED else None
+        if problem.most[j] >= UNLIMITED:
+            _remember(held, weight, fits)
         found = np.flatnonzero(wanted[1:]) + 1
         kinds.append(np.full(len(found), j))
         patterns.append(vectors[found])

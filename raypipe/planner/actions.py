@@ -61,8 +61,8 @@ def _buy(decision: Decision, node: PlannedNode) -> Action:
             "spec": spec,
         },
         precondition={"exists": False},
-        reason=f"{sum(node.added.values())} pods have no place: {node.instance_type} {node.capacity_type} in {node.zone} "
-        f"at ${node.usd_per_hour:g}/h is {node.reason}",
+        reason=f"{sum(node.added.values())} pods have no place: {node.instance_type} {node.capacity_type} in "
+        f"{node.zone} at ${node.usd_per_hour:g}/h is {node.reason}",
     )
 
 

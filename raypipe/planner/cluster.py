@@ -1,8 +1,8 @@
 """plan_cluster: what one cluster should buy, what goes where, what cannot be placed, how close to optimal that is.
 
-The steps, each a module: who wants a place (`demand`), where there is some (`supply`), what limits leave (`limits`), who
-comes first where not all can be had (`order`), the packing itself (`raypipe.packing`, called by `decide`), then the same
-in the words of the plan: nodes (`nodes`), refusals (`refusals`), actions (`actions`), what moving pods would save
+The steps, each a module: who wants a place (`demand`), where there is some (`supply`), what limits leave (`limits`),
+who comes first where not all can be had (`order`), the packing itself (`raypipe.packing`, called by `decide`), then the
+same in the words of the plan: nodes (`nodes`), refusals (`refusals`), actions (`actions`), what moving pods would save
 (`consolidation`), all put together in `words`.
 """
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from raypipe.catalog import Filters
 from raypipe.model.plan import Consolidation
+from raypipe.model.resources import minus
 from raypipe.packing.problem import UNLIMITED
 from raypipe.packing.solve import solve
 from raypipe.packing.solver import Effort
@@ -20,8 +22,6 @@ from raypipe.planner.decide import Decision, as_packed
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
 from raypipe.planner.limits import limits_of
 from raypipe.planner.supply import Room, kinds_of
-from raypipe.catalog import Filters
-from raypipe.model.resources import minus
 from raypipe.quantities import usd
 
 

@@ -1,7 +1,7 @@
 """Who wants to be placed: groups of pods, brought down to shapes.
 
-A shape is what the optimiser sees of a pod: its requests and where it may go. Pods of many keys share a shape; which key
-gets which place is decided afterwards, in the order of keys.
+A shape is what the optimiser sees of a pod: its requests and where it may go. Pods of many keys share a shape; which
+key gets which place is decided afterwards, in the order of keys.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What limits leave for the plan: rows named after their owner, over all nodes, kept and bought.
 
 A limit counts cpu and memory by node capacity, ``nvidia.com/gpu`` by physical GPUs, ``nodes`` by one and ``usdPerHour``
-by price. Where kept nodes are above it already, nothing that counts against it is bought, and nothing is removed for it.
+by price. Where kept nodes are above it already, nothing that counts against it is bought, and nothing is removed for
+it.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def _entry(decision: Decision, w: int) -> Unplaced:
         reason="limit",
         limit=row.name,
         filters=(*counts, FilterCount(filter="limit", left=0)) if counts and counts[-1].left else counts,
-        message=f"limit: {row.name} is {shown(row, row.amount)}; within the {left} that existing nodes leave there is no "
-        f"plan for it beside the pods that come before it{_whole(decision, w)}",
+        message=f"limit: {row.name} is {shown(row, row.amount)}; within the {left} that existing nodes leave there is "
+        f"no plan for it beside the pods that come before it{_whole(decision, w)}",
     )
 
 

@@ -1,7 +1,7 @@
 """Where pods can go: offerings that may be bought and existing nodes with free room, brought down to kinds.
 
-Offerings that a plan cannot tell apart (zones of one price, types that are equal to every pod) are one kind, named by the
-first of them in order; existing nodes with equal free room that admit the same pods are one class. What remains are
+Offerings that a plan cannot tell apart (zones of one price, types that are equal to every pod) are one kind, named by
+the first of them in order; existing nodes with equal free room that admit the same pods are one class. What remains are
 hundreds of kinds where there were thousands of offerings.
 """
 
@@ -98,8 +98,8 @@ def _reserves(cluster: ClusterSnapshot, offerings: Sequence[Offering]) -> tuple[
 
 def _rooms(cluster: ClusterSnapshot, existing: Sequence[ExistingNode]) -> tuple[Room, ...]:
     on_node: dict[str, list[BoundPods]] = {}
-    for bound in cluster.bound:
-        on_node.setdefault(bound.node, []).append(bound)
+    for pods in cluster.bound:
+        on_node.setdefault(pods.node, []).append(pods)
     rooms = []
     for one in existing:
         node = one.node
