@@ -163,5 +163,7 @@ def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) ->
         weight = candidates[chosen[j]]
         gain = _ratio(problem, prices, weight) * float(problem.capacity[j] @ weight)
         wanted[:, j] = problem.fits[:, j] & (gain > paid[j])
-    bound = Duals(usd_per_hour=max(0.0, value), pods=scale * prices, limits=sigma, worth=scale * worth)
+    with np.errstate(invalid="ignore"):
+        worth = np.nan_to_num(scale * worth, nan=np.inf)
+    bound = Duals(usd_per_hour=max(0.0, value), pods=scale * prices, limits=sigma, worth=worth)
     return bound, wanted

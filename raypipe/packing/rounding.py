@@ -95,8 +95,11 @@ def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
         pricing.pool.add(kind, pattern)
 
 
-def dive(pricing: Pricing, rounds_between: int = 1, sure: float = 0.75) -> Packing | None:
-    """Fix the pattern LP node by node, pricing again for what is left; None where it ends in a blind alley."""
+def dive(pricing: Pricing, sure: float = 0.75) -> Packing | None:
+    """Fix the pattern LP node by node, pricing again for what is left; None where it ends in a blind alley.
+
+    Fractions of at least `sure` of a node are taken as decided.
+    """
     problem, pool = pricing.problem, pricing.pool
     ledger = Ledger.of(problem)
     kinds_to_price = pricing.attractive(0.9)
@@ -105,9 +108,7 @@ def dive(pricing: Pricing, rounds_between: int = 1, sure: float = 0.75) -> Packi
         kinds, patterns = _clipped(ledger, pool)
         residual = _residual(ledger)
         master = solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
-        for number in range(rounds_between):
-            if master is None or not pricing.round(master, ledger.demand, number, kinds_to_price):
-                break
+        if master is not None and pricing.round(master, ledger.demand, 0, kinds_to_price):
             kinds, patterns = _clipped(ledger, pool)
             master = solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
         if master is None:

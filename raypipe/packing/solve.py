@@ -20,6 +20,7 @@ import numpy as np
 from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
+from raypipe.packing.fill import Measure
 from raypipe.packing.improve import improve
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
 from raypipe.packing.problem import Floats, Packing, Problem, empty_packing, verify
@@ -27,6 +28,11 @@ from raypipe.packing.rounding import Ledger, collected, cover, dive, settle, tri
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
+
+
+FEW_SHAPES = 40
+SURE = (0.75, 0.5)
+"""Fractions of a node from which a dive takes it as decided: one careful dive, one quick one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +137,9 @@ def _solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[
 
 
 def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:
-    """The best of one cover a measure."""
+    """The best of one cover a measure; where there are many shapes, of the one that does best on average."""
     found: list[Packing] = []
-    for measure in MEASURES:
+    for measure in MEASURES if len(problem.demand) <= FEW_SHAPES else (Measure.MAX,):
         ledger = Ledger.of(problem)
         cover(ledger, pricing, measure)
         packing = ledger.packing()
@@ -178,10 +184,11 @@ def _improved(
     problem, best, stopped = pricing.problem, first, "budget"
     master = generate(pricing, settings.lp_rounds, [], stop) if not stop() else None
     if master is not None and not stop():
-        dived = dive(pricing)
-        if dived is not None:
-            dived = trim(problem, dived)
-            best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
+        for sure in SURE:
+            dived = dive(pricing, sure) if not stop() else None
+            if dived is not None:
+                dived = trim(problem, dived)
+                best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
     if best is not None and master is not None and not stop():
         better = improve(pricing, best, master.pods, settings.neighbourhoods, settings.search_nodes, stop)
         best = min(best, better, key=lambda p: _worth(problem, p))

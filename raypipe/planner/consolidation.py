@@ -15,7 +15,6 @@ import numpy as np
 from raypipe.catalog import Filters
 from raypipe.model.plan import Consolidation
 from raypipe.model.resources import minus
-from raypipe.packing.problem import UNLIMITED
 from raypipe.packing.solve import solve
 from raypipe.packing.solver import Effort
 from raypipe.planner.decide import Decision, as_packed
@@ -23,6 +22,10 @@ from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shape
 from raypipe.planner.limits import limits_of
 from raypipe.planner.supply import Room, kinds_of
 from raypipe.quantities import usd
+
+
+WORTH_MOVING_USD_NANOS = 10_000
+"""A node that exists is cheaper than a like one by this much an hour, so that nothing moves for nothing."""
 
 
 def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], bool]) -> Consolidation:
@@ -55,20 +58,23 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
     resources = resource_names(wanted)
     shapes = shapes_of(wanted, masks, resources)
     limits = limits_of(decision.cluster, [room for n, room in enumerate(supply.nodes) if n not in emptied])
-    kinds = kinds_of(supply, shapes, limits, resources, node_prices=emptied)
+    favoured = {number: max(0, price - WORTH_MOVING_USD_NANOS) for number, price in emptied.items()}
+    kinds = kinds_of(supply, shapes, limits, resources, node_prices=favoured)
     problem = as_packed(kinds, shapes, supply, decision.cluster)
     settings = dataclasses.replace(decision.cluster.settings, neighbourhoods=0)
     packing = solve(problem, settings, Effort(), stop).packing
     if packing is None:
         return Consolidation()
     stuck = sum(room.existing.usd_nanos_per_hour or 0 for n, room in enumerate(supply.nodes) if n not in emptied)
-    saved = after_usd_nanos - stuck - packing.usd_nanos(problem)
+    used, exists = packing.used(problem), kinds.offering < 0
+    kept, bought = int(used[exists].sum()), int(used[~exists].sum())
+    prices = [
+        emptied[members[0]] if members else int(price)
+        for members, price in zip(kinds.members, problem.price, strict=True)
+    ]
+    saved = after_usd_nanos - stuck - int(used @ np.array(prices, dtype=np.int64))
     if saved <= 0:
         return Consolidation()
-    used = packing.used(problem)
-    existing = problem.most < UNLIMITED
-    kept = int(used[existing & (kinds.offering < 0)].sum())
-    bought = int(used[kinds.offering >= 0].sum())
     return Consolidation(usd_per_hour_saved=usd(saved), actions=len(emptied) - kept + bought)
 
 

@@ -30,6 +30,8 @@ from raypipe.planner.refusals import refusals
 from raypipe.quantities import NANOS_PER_USD, usd
 
 OPTIMAL_GAP = 1e-6
+MOST_DEARER = 100.0
+"""Kinds that would cost more than this many times what they are worth are no alternative."""
 
 
 def gap_fraction(after: int, lower_bound: int) -> float | None:
@@ -137,12 +139,13 @@ def _considered(decision: Decision, placement: Placement) -> tuple[Considered, .
 def _alternatives(decision: Decision, bought: set[tuple[str, str]]) -> list[Considered]:
     """The kinds whose price is nearest to what they are worth at the prices of the bound."""
     problem, solved, offerings = decision.kinds.problem, decision.solved, decision.supply.offerings
-    if not placement_matters(decision):
+    if not bought:  # beside nothing there is no alternative
         return []
     paid = problem.price / NANOS_PER_USD + solved.limits @ problem.scaled_weights
     with np.errstate(divide="ignore", invalid="ignore"):
         dearer = np.where((solved.worth > 0) & (decision.kinds.offering >= 0), paid / solved.worth - 1, np.inf)
-    dearer = np.nan_to_num(dearer, nan=np.inf)
+    dearer = np.nan_to_num(dearer, nan=np.inf, posinf=np.inf)
+    dearer[dearer > MOST_DEARER] = np.inf  # worth next to nothing to these pods
     result: list[Considered] = []
     seen = set(bought)
     for j in np.lexsort((problem.rank, np.round(dearer, 9))):
@@ -163,11 +166,6 @@ def _alternatives(decision: Decision, bought: set[tuple[str, str]]) -> list[Cons
             )
         )
     return result
-
-
-def placement_matters(decision: Decision) -> bool:
-    """Whether anything was bought, so that alternatives to it mean something."""
-    return decision.solved.packing is not None and bool(len(decision.solved.worth))
 
 
 def _notes(decision: Decision, ray_notes: tuple[Note, ...]) -> tuple[Note, ...]:
