@@ -13,22 +13,24 @@ that was refused is refused without asking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from raypipe.packing.bound import aggregated_lp, unit_cost
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
-from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
-from raypipe.packing.problem import Ints, Packing, Problem
-from raypipe.packing.rounding import Ledger, collected, cover, dive
+from raypipe.packing.fill import Measure
+from raypipe.packing.patterns import PatternPool, Pricing, generate
+from raypipe.packing.problem import UNLIMITED, Ints, Packing, Problem
+from raypipe.packing.rounding import Ledger, collected, cover, cover_at, dive
 from raypipe.packing.solver import Effort
+from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
 HEURISTIC_ROUNDS = 8
-HEURISTIC_PRICE = 10
-"""A check by packing costs as much as this many checks by MILP."""
+HEURISTIC_PRICE = 40
+"""A check by packing everything anew costs as much as this many checks by MILP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +116,8 @@ class Existence:
 
     def _packed(self, demand: Ints, limits: Ints) -> bool | None:
         """Answer by (A) and by packings."""
+        if (limits == self.problem.limits).all() and self._extended(demand):
+            return True
         if self._left <= 0:
             return None
         self._left -= HEURISTIC_PRICE
@@ -126,16 +130,56 @@ class Existence:
         pricing = Pricing(
             problem=part, duals=duals, unit_costs=unit_cost(part).min(axis=1), pool=pool, effort=self.effort
         )
-        for measure in MEASURES:
-            ledger = Ledger.of(part)
-            cover(ledger, pricing, measure)
-            if (packing := ledger.packing()) is not None:
-                self._show(demand, _widened(packing, shapes, len(demand)), limits)
-                return True
-        if generate(pricing, HEURISTIC_ROUNDS, []) is not None and (packing := dive(pricing)) is not None:
+        ledger = Ledger.of(part)
+        cover(ledger, pricing, Measure.MAX)
+        if (packing := ledger.packing()) is not None:
+            self._show(demand, _widened(packing, shapes, len(demand)), limits)
+            return True
+        if generate(pricing, HEURISTIC_ROUNDS) is not None and (packing := dive(pricing)) is not None:
             self._show(demand, _widened(packing, shapes, len(demand)), limits)
             return True
         return None
+
+    def _extended(self, demand: Ints) -> bool:
+        """Whether what is asked beside the packing shown fits into its free room and nodes bought within the limits."""
+        if self.shown is None:
+            return False
+        shown = self.shown
+        more = demand - shown.counts @ shown.patterns
+        if (more < 0).any():
+            return False
+        shapes = np.flatnonzero(more)
+        kinds = np.concatenate((self._kinds, shown.kinds))
+        room = self.problem.only_kinds(kinds)
+        bought = len(self._kinds)
+        used = np.concatenate(
+            (np.zeros((bought, room.capacity.shape[1]), dtype=np.int64), shown.patterns @ room.requests)
+        )
+        taken = shown.used(self.problem)[self._kinds]
+        free = np.concatenate((np.zeros(bought), np.ones(len(shown.kinds)))).astype(bool)
+        room = replace(
+            room,
+            demand=more,
+            capacity=room.capacity - used,
+            price=np.where(free, 0, room.price),
+            most=np.concatenate(
+                (room.most[:bought] - np.where(room.most[:bought] < UNLIMITED, taken, 0), shown.counts)
+            ),
+            weights=np.where(free, 0, room.weights),
+            limits=room.limits - shown.usage(self.problem),
+            admits=room.admits
+            & ~(free & np.array([bool(room.slicing) and room.slicing[j] is not None for j in range(len(free))])),
+        )
+        part = room.only_shapes(shapes)
+        unit_costs = unit_cost(part).min(axis=1)
+        ledger = Ledger.of(part)
+        prices = np.where(np.isfinite(unit_costs), np.maximum(unit_costs, 1e-9), 1e-9)
+        cover_at(ledger, prices, part.price / NANOS_PER_USD, Measure.MAX)
+        packing = ledger.packing()
+        if packing is None:
+            return False
+        self.shown = _merged(self.problem, shown, _widened(packing, shapes, len(demand)), self._kinds)
+        return True
 
     def _show(self, demand: Ints, packing: Packing, limits: Ints) -> None:
         """Keep the packing of the largest demand seen."""
@@ -144,6 +188,23 @@ class Existence:
         if self.shown is None or demand.sum() >= (self.shown.counts @ self.shown.patterns).sum():
             rows = zip(self._kinds[packing.kinds], packing.patterns, packing.counts, strict=True)
             self.shown = collected(self.problem, [(int(j), a, int(c)) for j, a, c in rows])
+
+
+def _merged(problem: Problem, shown: Packing, added: Packing, kinds: Ints) -> Packing:
+    """The packing shown with what was added to its nodes (kinds numbered beyond `kinds`) and to new ones."""
+    nodes = [
+        [int(j), pattern, int(count)]
+        for j, pattern, count in zip(shown.kinds, shown.patterns, shown.counts, strict=True)
+    ]
+    new: list[tuple[int, Ints, int]] = []
+    for j, pattern, count in zip(added.kinds.tolist(), added.patterns, added.counts.tolist(), strict=True):
+        if j < len(kinds):
+            new.append((int(kinds[j]), pattern, count))
+        else:
+            node = nodes[j - len(kinds)]
+            node[2] -= count
+            new.append((node[0], node[1] + pattern, count))
+    return collected(problem, [(j, pattern, count) for j, pattern, count in nodes] + new)
 
 
 def _widened(packing: Packing, shapes: Ints, width: int) -> Packing:

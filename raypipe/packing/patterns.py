@@ -133,13 +133,9 @@ class Pricing:
         return 0
 
 
-def generate(
-    pricing: Pricing, rounds: int, seeds: list[tuple[int, Ints]], stop: Callable[[], bool] = lambda: False
-) -> Master | None:
-    """Run column generation from `seeds`; return the last master, or None where even all columns cannot cover it."""
+def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: False) -> Master | None:
+    """Run column generation from the pool; return the last master, or None where its columns cannot cover it all."""
     problem, pool = pricing.problem, pricing.pool
-    for kind, pattern in seeds:
-        pool.add(kind, pattern)
     kinds = pricing.attractive()
     master: Master | None = None
     for number in range(rounds):

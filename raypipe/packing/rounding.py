@@ -78,21 +78,27 @@ def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
 
     The price of a node is what it costs and what it counts against limits at their prices.
     """
-    problem = ledger.problem
-    value = floored(pricing.duals.pods, pricing.unit_costs)
-    paid = problem.price / NANOS_PER_USD + pricing.duals.limits @ problem.scaled_weights
+    paid = ledger.problem.price / NANOS_PER_USD + pricing.duals.limits @ ledger.problem.scaled_weights
+    for kind, pattern in cover_at(ledger, floored(pricing.duals.pods, pricing.unit_costs), paid, measure):
+        pricing.pool.add(kind, pattern)
+
+
+def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure) -> list[tuple[int, Ints]]:
+    """Cover at pod prices `value` (K,) and node prices `paid` (J,), both in $/h; return the kinds and patterns taken."""
+    problem, taken = ledger.problem, list[tuple[int, Ints]]()
     while ledger.demand.any():
         kinds = ledger.affordable()
         patterns = fill(problem, value, kinds, ledger.demand, measure)
         worth = patterns @ value
         if not (worth > 0).any():
-            return
+            break
         ratio = worth / np.maximum(paid[kinds], 1e-9)
         ratio[worth <= 0] = -1.0
         best = int(np.lexsort((problem.rank[kinds], -ratio))[0])
         kind, pattern = int(kinds[best]), patterns[best]
         ledger.take(kind, pattern, max(1, ledger.repeats(kind, pattern)))
-        pricing.pool.add(kind, pattern)
+        taken.append((kind, pattern))
+    return taken
 
 
 def dive(pricing: Pricing, sure: float = 0.75) -> Packing | None:

@@ -23,12 +23,11 @@ from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
 from raypipe.packing.improve import improve
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
-from raypipe.packing.problem import Floats, Packing, Problem, empty_packing, verify
+from raypipe.packing.problem import Floats, Ints, Packing, Problem, empty_packing, verify
 from raypipe.packing.rounding import Ledger, collected, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
-
 
 FEW_SHAPES = 40
 SURE = (0.75, 0.5)
@@ -57,14 +56,21 @@ class Solved:
     stopped: str = "done"
 
 
-def solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool] = lambda: False) -> Solved:
-    """Pack the whole demand at least cost within the limits."""
+def solve(
+    problem: Problem,
+    settings: Settings,
+    effort: Effort,
+    stop: Callable[[], bool] = lambda: False,
+    known: Packing | None = None,
+) -> Solved:
+    """Pack the whole demand at least cost within the limits; `known` is a packing of it that is there already."""
     shapes = np.flatnonzero(problem.demand)
     if not len(shapes):
         return _certain(problem, empty_packing(len(problem.demand)), "aggregated-lp")
     part = problem.only_shapes(shapes)
     kinds = undominated(part)
-    solved = _solve(part.only_kinds(kinds), settings, effort, stop)
+    small = part.only_kinds(kinds)
+    solved = _solve(small, settings, effort, stop, _seeds(known, shapes, kinds))
     pods, worth = np.zeros(len(problem.demand)), np.full(len(problem.price), np.nan)
     pods[shapes], worth[kinds] = solved.pods, solved.worth
     packing = None
@@ -77,16 +83,16 @@ def solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[
         patterns = np.zeros((len(packing.kinds), len(problem.demand)), dtype=np.int64)
         patterns[:, shapes] = packing.patterns
         packing = Packing(kinds=packing.kinds, patterns=patterns, counts=packing.counts)
-    return Solved(
-        packing=packing,
-        proven=solved.proven,
-        bound_usd_nanos=solved.bound_usd_nanos,
-        bound_kind=solved.bound_kind,
-        pods=pods,
-        limits=solved.limits,
-        worth=worth,
-        stopped=solved.stopped,
-    )
+    solved = replace(solved, packing=packing, pods=pods, worth=worth)
+    return solved if known is None else cheaper(problem, solved, known)
+
+
+def _seeds(known: Packing | None, shapes: Ints, kinds: Ints) -> list[tuple[int, Ints]]:
+    """The patterns of a known packing, as columns over `shapes` and `kinds`."""
+    if known is None:
+        return []
+    number = {int(j): i for i, j in enumerate(kinds)}
+    return [(number[int(j)], a[shapes]) for j, a in zip(known.kinds, known.patterns, strict=True) if int(j) in number]
 
 
 def cheaper(problem: Problem, solved: Solved, other: Packing) -> Solved:
@@ -113,7 +119,13 @@ def _certain(problem: Problem, packing: Packing | None, kind: str) -> Solved:
     )
 
 
-def _solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool]) -> Solved:
+def _solve(
+    problem: Problem,
+    settings: Settings,
+    effort: Effort,
+    stop: Callable[[], bool],
+    seeds: list[tuple[int, Ints]],
+) -> Solved:
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
@@ -133,6 +145,8 @@ def _solve(problem: Problem, settings: Settings, effort: Effort, stop: Callable[
         exact = _listed(listed, duals, first, settings, effort)
         if exact is not None:
             return exact
+    for kind, pattern in seeds:
+        pricing.pool.add(kind, pattern)
     return _improved(pricing, first, bound, settings, stop)
 
 
@@ -182,7 +196,7 @@ def _improved(
 ) -> Solved:
     """Steps 4 and 5: pattern LP, dive, neighbourhoods."""
     problem, best, stopped = pricing.problem, first, "budget"
-    master = generate(pricing, settings.lp_rounds, [], stop) if not stop() else None
+    master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
     if master is not None and not stop():
         for sure in SURE:
             dived = dive(pricing, sure) if not stop() else None

@@ -23,7 +23,6 @@ from raypipe.planner.limits import limits_of
 from raypipe.planner.supply import Room, kinds_of
 from raypipe.quantities import usd
 
-
 WORTH_MOVING_USD_NANOS = 10_000
 """A node that exists is cheaper than a like one by this much an hour, so that nothing moves for nothing."""
 

@@ -15,7 +15,7 @@ from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest
 from raypipe.packing.admission import admit
 from raypipe.packing.problem import Bools, Problem
 from raypipe.packing.separate import dedicated, shared
-from raypipe.packing.solve import Solved, cheaper, solve
+from raypipe.packing.solve import Solved, solve
 from raypipe.packing.solver import Effort
 from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
 from raypipe.planner.limits import Limits, limits_of
@@ -184,7 +184,8 @@ def _admitted(
             if times < one.unit.times:
                 kept_out.setdefault(number, limit)
     reduced = problem.with_demand(demand)
-    solved = solve(reduced, snapshot.settings, effort, stop)
-    if outcome.packing is not None and (outcome.packing.counts @ outcome.packing.patterns == demand).all():
-        solved = cheaper(reduced, solved, outcome.packing)
+    known = outcome.packing
+    if known is not None and (known.counts @ known.patterns != demand).any():
+        known = None
+    solved = solve(reduced, snapshot.settings, effort, stop, known)
     return _Outcome(solved=solved, admitted=admitted, kept_out=kept_out, exact=outcome.exact)
