@@ -1,0 +1,459 @@
+"""The command line: arguments in, a table, JSON or YAML out, an exit code.
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done; 3 planned, but something stays unplaced;
+1 failed; 2 wrong usage, settings or input; with several clusters the first that applies of 2, 1, 3, 0 (130: aborted
+with Ctrl-C, as shells have it). No traceback reaches the user; RAYPIPE_DEBUG=1 shows it.
+
+Everything heavy is imported by the command that needs it, so that ``--help`` and a typing error are answered at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from raypipe import __version__
+from raypipe.errors import InputError, InvalidPlanError, Problem, RaypipeError, ReplayError, SettingsError
+
+if TYPE_CHECKING:
+    from raypipe.model.plan import FleetPlan
+    from raypipe.model.snapshot import FleetSnapshot
+
+DONE, FAILED, WRONG_INPUT, UNPLACED = 0, 1, 2, 3
+
+app = typer.Typer(
+    rich_markup_mode=None,  # plain help: rich would take longer to import than raypipe takes to answer
+    pretty_exceptions_enable=False,  # `main` reports what goes wrong
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH",
+        show_default=False,
+        help="One fleet file, a folder with a fleet.yaml, or a saved snapshot; "
+        "else manifests and folders that together are one cluster.",
+    ),
+]
+Scope = Annotated[
+    Literal["pending", "whole"],
+    typer.Option(help="pending: what exists stays; whole: every pod anew, a floor to measure a cluster against."),
+]
+Compare = Annotated[
+    Literal["on-demand"] | None,
+    typer.Option(help="Also plan with on-demand offerings alone, and say what spot saves.", show_default=False),
+]
+Output = Annotated[
+    Literal["table", "json", "yaml"] | None,
+    typer.Option(
+        "-o", "--output", show_default=False, help="table (the default); json: everything; yaml: what to apply."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="Write the result to a file. Without -o: JSON (YAML by the suffix), and the table is printed as well.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages, only results and errors.")]
+CatalogDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        show_default=False,
+        help="A catalogue of your own: instance_types.csv and offerings.csv. Default: the table that ships.",
+    ),
+]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="Settings in YAML; those of the fleet file lie above them."),
+]
+Provider = Annotated[
+    str | None, typer.Option(metavar="NAME", show_default=False, help="aws, gcp or azure, where nothing else says so.")
+]
+Region = Annotated[
+    str | None, typer.Option(metavar="NAME", show_default=False, help="The region, where nothing else says so.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """raypipe plans the cheapest Kubernetes capacity for Ray and vLLM workloads and proves how close to optimal it is.
+
+    It reads manifests, changes nothing, and prints a plan.
+
+    \b
+    raypipe plan examples/fleet                       the plan of a fleet, as a table
+    raypipe plan manifests/ --out plan.json           … of one cluster, also saved
+    raypipe explain plan.json Deployment/shop/web     why these nodes, why not cheaper
+    raypipe prices --cpu 4 --memory 16Gi              what a shape costs
+    """
+    if version:
+        _print(f"raypipe {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.command()
+def plan(
+    paths: Paths,
+    scope: Scope = "pending",
+    compare: Compare = None,
+    output: Output = None,
+    out: Out = None,
+    quiet: Quiet = False,
+    catalog: CatalogDir = None,
+    settings: SettingsFile = None,
+    provider: Provider = None,
+    region: Region = None,
+    executor: Annotated[
+        str, typer.Option(metavar="auto|serial", help="How clusters are dealt out: one after another, for now.")
+    ] = "auto",
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            show_default=False,
+            help="Stop searching after so long. The default budget counts work, so that results reproduce.",
+        ),
+    ] = None,
+) -> None:
+    """Plan the cheapest nodes; nothing is changed.
+
+    Ctrl-C prints the best plan so far. Exit code 3: something stays unplaced.
+
+    \b
+    raypipe plan examples/fleet
+    raypipe plan deploy/ raycluster.yaml --provider gcp --region us-central1
+    raypipe plan fleet.yaml -o json --out plan.json
+    raypipe plan fleet.yaml --scope whole --compare on-demand
+    raypipe plan fleet.yaml -o yaml | kubectl diff -f -
+    """
+    from raypipe import api
+    from raypipe.report.progress import ProgressLine
+
+    _known_executor(executor)
+    _writable(out)
+    begun = time.monotonic()
+    with ProgressLine(quiet=quiet) as progress:
+        fleet = api.read(*paths, settings=api.load_settings(settings), provider=provider, region=region)
+        prices = api.load_catalog(catalog)
+        progress(f"planning {len(fleet.clusters)} cluster(s)")
+        with _stopping(time_budget, quiet=quiet) as stop:
+            made = api.plan(
+                fleet, prices, scope=scope, progress=progress, stop=stop, compare_on_demand=compare is not None
+            )
+    _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet)
+
+
+@app.command()
+def replay(
+    snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT", help="What `raypipe snapshot` wrote.")],
+    scope: Scope = "pending",
+    compare: Compare = None,
+    output: Output = None,
+    out: Out = None,
+    quiet: Quiet = False,
+    catalog: CatalogDir = None,
+) -> None:
+    """Repeat the decision of a saved snapshot.
+
+    It is the same plan, byte for byte apart from created_at. A catalogue other than the one that the snapshot was taken with is refused.
+
+    \b
+    raypipe snapshot fleet.yaml --out snapshot.json
+    raypipe replay snapshot.json -o json
+    """
+    from raypipe import api
+    from raypipe.report.progress import ProgressLine
+
+    _writable(out)
+    begun = time.monotonic()
+    with ProgressLine(quiet=quiet) as progress:
+        fleet = _saved_snapshot(snapshot)
+        made = api.replay(fleet, catalog, scope=scope, progress=progress, compare_on_demand=compare is not None)
+    if fleet.catalog is None and not quiet:
+        _tell(f"{snapshot} names no catalogue, so it cannot be told whether this is the same one")
+    _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet)
+
+
+@app.command()
+def snapshot(
+    paths: Paths,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="Write to a file instead of stdout.")
+    ] = None,
+    quiet: Quiet = False,
+    catalog: CatalogDir = None,
+    settings: SettingsFile = None,
+    provider: Provider = None,
+    region: Region = None,
+) -> None:
+    """Save what a plan would be computed from.
+
+    That is all that was read, the settings, and the catalogue's digest; `replay` repeats the decision. A bug report is such a file. Look through it before you send it: it holds names, labels and requests.
+
+    \b
+    raypipe snapshot examples/fleet --out snapshot.json
+    """
+    from raypipe import api
+
+    _writable(out)
+    fleet = api.read(*paths, settings=api.load_settings(settings), provider=provider, region=region)
+    _deliver(api.snapshot(fleet, catalog).to_json(), out, quiet=quiet)
+    errors = [cluster for cluster in fleet.clusters if cluster.error is not None]
+    for cluster in errors:
+        _tell(f"{cluster.name}: {cluster.error}")
+    raise typer.Exit(WRONG_INPUT if errors else DONE)
+
+
+@app.command()
+def explain(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that `raypipe plan --out` wrote.")],
+    about: Annotated[str, typer.Argument(metavar="POD|NODE", help="A pod key, a part of one, or a node's name.")],
+    output: Output = None,
+    out: Out = None,
+) -> None:
+    """Say why: for pods (placed or not) and for nodes.
+
+    Which nodes pods got and why not cheaper ones, which filter removed the last candidate, what a node is for.
+
+    \b
+    raypipe explain plan.json Deployment/shop/web
+    raypipe explain plan.json web
+    raypipe explain plan.json research-3f9a1c0b77-0001
+    """
+    from raypipe.report import explain as explaining
+    from raypipe.report.objects import dump
+
+    _writable(out)
+    found = explaining.answers(_saved_plan(plan), about)
+    match output or "table":
+        case "json":
+            text = _json(explaining.as_data(found))
+        case "yaml":
+            text = dump(explaining.as_data(found))
+        case _:
+            text = explaining.render(found, _width(out))
+    _deliver(text, out, quiet=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; every failure ends here, in words."""
+    _printable(sys.stdout)
+    _printable(sys.stderr)
+    try:
+        typer.main.get_command(app).main(args=argv, prog_name="raypipe")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
+    except BrokenPipeError:
+        return _abandoned()
+    except RaypipeError as error:
+        return _refused(error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches the user
+        return _internal(error)
+    return DONE
+
+
+def _refused(error: RaypipeError) -> int:
+    """Say what is wrong, and whose fault it is by the exit code."""
+    _tell(str(error))
+    if isinstance(error, InvalidPlanError):
+        _tell("please report it with the file written by `raypipe snapshot`")
+    return WRONG_INPUT if isinstance(error, InputError | SettingsError | ReplayError) else FAILED
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("RAYPIPE_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    text = " ".join(str(error).split())[:300]
+    _tell(
+        f"internal error ({type(error).__name__}: {text}): "
+        "please report it with the file written by `raypipe snapshot` (RAYPIPE_DEBUG=1 shows where it happened)"
+    )
+    return FAILED
+
+
+def _abandoned() -> int:
+    """The reader of stdout has gone (``| head``): nothing more can be said, and nothing is wrong."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
+
+
+def _printable(stream: object) -> None:
+    """A terminal that cannot show a character gets a question mark instead of a failure."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()  # here, so that a reader that has gone is noticed here
+
+
+def _tell(text: str) -> None:
+    """A message to the person, never part of the result."""
+    sys.stderr.write(f"raypipe: {text}\n")
+
+
+def _width(out: Path | None) -> int | None:
+    """Columns of the terminal, or None where the output goes elsewhere and nothing need be wrapped."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else None
+
+
+def _report_plan(
+    plan: FleetPlan, fleet: FleetSnapshot, output: str | None, out: Path | None, seconds: float, *, quiet: bool
+) -> None:
+    """Print or write the plan, name broken clusters on stderr too, and leave with the plan's exit code."""
+    from raypipe.report import text
+
+    saved = None
+    if out is not None and output is None:
+        saved = str(out)
+        _deliver(_plan_as(plan, "yaml" if out.suffix in (".yaml", ".yml") else "json"), out, quiet=quiet)
+        out = None
+    if (output or "table") == "table":
+        told = text.Telling(fleet=fleet, seconds=seconds, width=_width(out), saved_as=saved)
+        _deliver(text.render(plan, told), out, quiet=quiet)
+    else:
+        _deliver(_plan_as(plan, output or "json"), out, quiet=quiet)
+    for cluster in plan.clusters:
+        if cluster.error is not None:
+            _tell(f"{cluster.name}: {cluster.error}")
+    raise typer.Exit(_exit_code(plan))
+
+
+def _plan_as(plan: FleetPlan, form: str) -> str:
+    from raypipe.report import objects
+
+    return objects.render(plan) if form == "yaml" else plan.to_json()
+
+
+def _exit_code(plan: FleetPlan) -> int:
+    """The first that applies of 2, 3, 0 (1: a cluster's planning failed, which ends the whole run so far)."""
+    if any(cluster.error is not None for cluster in plan.clusters):
+        return WRONG_INPUT
+    return UNPLACED if plan.unplaced else DONE
+
+
+def _deliver(text: str, out: Path | None, *, quiet: bool) -> None:
+    """Write the result to its file, or print it."""
+    if out is None:
+        return _print(text)
+    try:
+        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(out, error.strerror or "an error") from None
+    if not quiet:
+        _tell(f"wrote {out}")
+    return None
+
+
+def _writable(out: Path | None) -> None:
+    """Refuse an impossible --out before the work, not after it."""
+    if out is not None and out.is_dir():
+        raise _unwritable(out, "a folder")
+    if out is not None and not out.parent.is_dir():
+        raise _unwritable(out, f"no folder {out.parent}")
+
+
+def _unwritable(out: Path, found: str) -> InputError:
+    return InputError(Problem(file=str(out), field="--out", found=found, expected="a file that can be written"))
+
+
+def _known_executor(name: str) -> None:
+    if name == "ray":
+        raise SettingsError("--executor: found 'ray', which this version has not; expected auto or serial")
+    if name not in ("auto", "serial"):
+        raise SettingsError(f"--executor: found {name!r}, expected auto or serial")
+
+
+@contextlib.contextmanager
+def _stopping(time_budget: float | None, *, quiet: bool) -> Iterator[_Stop]:
+    """A `stop` that turns true with the first Ctrl-C or the end of the time budget; the second Ctrl-C aborts."""
+    stop = _Stop(time_budget)
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    try:
+        before = signal.signal(signal.SIGINT, interrupted)
+    except ValueError:  # not the main thread (a test, a notebook): Ctrl-C stays whose it is
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stop.asked and not quiet:
+        _tell("stopped by Ctrl-C: this is the best plan so far")
+
+
+class _Stop:
+    """Whether to stop searching: asked between solver calls."""
+
+    def __init__(self, time_budget: float | None) -> None:
+        self.asked = False
+        self._end = None if time_budget is None else time.monotonic() + time_budget
+
+    def __call__(self) -> bool:
+        return self.asked or (self._end is not None and time.monotonic() >= self._end)
+
+
+def _json(value: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode()
+
+
+def _saved_plan(path: Path) -> FleetPlan:
+    from raypipe.model.plan import PLAN_SCHEMA, FleetPlan
+
+    plan = _decoded(path, FleetPlan.from_json, "a plan as `raypipe plan --out` writes it")
+    return _of_schema(path, plan, plan.schema, PLAN_SCHEMA)
+
+
+def _saved_snapshot(path: Path) -> FleetSnapshot:
+    from raypipe.model.snapshot import SNAPSHOT_SCHEMA, FleetSnapshot
+
+    fleet = _decoded(path, FleetSnapshot.from_json, "a snapshot as `raypipe snapshot` writes it")
+    return _of_schema(path, fleet, fleet.schema, SNAPSHOT_SCHEMA)
+
+
+def _decoded[T](path: Path, decode: Callable[[bytes], T], expected: str) -> T:
+    """Read a file that raypipe wrote; the decoder says which field is wrong."""
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+    except (ValueError, RecursionError) as error:
+        found = str(error)
+    raise InputError(Problem(file=str(path), found=found, expected=expected))
+
+
+def _of_schema[T](path: Path, value: T, found: str, expected: str) -> T:
+    if found != expected:
+        raise InputError(Problem(file=str(path), field="schema", found=repr(found), expected=repr(expected)))
+    return value

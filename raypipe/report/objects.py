@@ -1,0 +1,57 @@
+"""``-o yaml``: what a plan asks to be done, each action as the exact object or merge patch.
+
+A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``). A change of an object that exists is a merge patch
+of it, complete with the names that say which one, so that each document stands alone; its reason is a comment above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import yaml
+
+from raypipe.model.actions import Action, ActionKind
+from raypipe.model.plan import ClusterPlan, FleetPlan, Scope
+
+API_VERSIONS: Mapping[str, str] = {"NodeClaim": "karpenter.sh/v1", "RayJob": "ray.io/v1", "RayCluster": "ray.io/v1"}
+"""The API each kind of object belongs to."""
+
+
+def render(plan: FleetPlan) -> str:
+    """All actions as one multi-document YAML text."""
+    if plan.scope is Scope.WHOLE:
+        return "# scope whole: a floor to measure against; there is nothing to carry out\n"
+    parts = [part for cluster in plan.clusters for part in _cluster(cluster)]
+    return "".join(parts) or "# nothing to do\n"
+
+
+def _cluster(cluster: ClusterPlan) -> Iterator[str]:
+    if cluster.error is not None:
+        yield _comment(f"cluster {cluster.name} could not be planned: {cluster.error}")
+    for action in cluster.actions:
+        what = "object" if action.kind is ActionKind.BUY_NODE else "merge patch"
+        yield "---\n" + _comment(f"{action.kind} {action.id} in cluster {cluster.name}, {what}: {action.reason}")
+        yield dump(document(action))
+
+
+def document(action: Action) -> dict[str, Any]:
+    """The object, or the patch with the names of its object."""
+    change = msgspec.to_builtins(action.set)
+    target = action.object
+    metadata = {"name": target.name} | ({"namespace": target.namespace} if target.namespace else {})
+    metadata |= change.pop("metadata", {})
+    return {"apiVersion": API_VERSIONS[target.kind], "kind": target.kind, "metadata": metadata, **change}
+
+
+def dump(value: object) -> str:
+    """Block-style YAML in the order given."""
+    text: str = yaml.dump(
+        value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, width=120, allow_unicode=True
+    )
+    return text
+
+
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in text.splitlines())
