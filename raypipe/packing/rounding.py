@@ -84,7 +84,7 @@ def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
 
 
 def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure) -> list[tuple[int, Ints]]:
-    """Cover at pod prices `value` (K,) and node prices `paid` (J,), both in $/h; return the kinds and patterns taken."""
+    """Cover at pod prices `value` (K,) and node prices `paid` (J,), in $/h; return the kinds and patterns taken."""
     problem, taken = ledger.problem, list[tuple[int, Ints]]()
     while ledger.demand.any():
         kinds = ledger.affordable()

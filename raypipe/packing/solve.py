@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raypipe.errors import InvalidPlanError
 from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
@@ -79,7 +80,7 @@ def solve(
         packing = settle(part, collected(part, [(int(j), a, int(c)) for j, a, c in rows]))
         wrong = verify(part, packing)
         if wrong:  # a solver's answer that does not survive counting is no answer
-            raise AssertionError("; ".join(wrong))
+            raise InvalidPlanError(wrong)
         patterns = np.zeros((len(packing.kinds), len(problem.demand)), dtype=np.int64)
         patterns[:, shapes] = packing.patterns
         packing = Packing(kinds=packing.kinds, patterns=patterns, counts=packing.counts)
@@ -102,7 +103,7 @@ def cheaper(problem: Problem, solved: Solved, other: Packing) -> Solved:
     settled = settle(problem, other)
     wrong = verify(problem, settled)
     if wrong:
-        raise AssertionError("; ".join(wrong))
+        raise InvalidPlanError(wrong)
     return replace(solved, packing=settled, bound_usd_nanos=min(solved.bound_usd_nanos, settled.usd_nanos(problem)))
 
 

@@ -19,7 +19,7 @@ from raypipe.model.plan import PlannedNode
 from raypipe.model.pods import PodSpec
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, REGION, ZONE
 from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, total
-from raypipe.packing.problem import UNLIMITED, Ints
+from raypipe.packing.problem import UNLIMITED, Ints, Packing
 from raypipe.planner.decide import Decision
 from raypipe.planner.supply import Room
 from raypipe.quantities import usd
@@ -63,7 +63,7 @@ def place(decision: Decision) -> Placement:
     if packing is None:
         return Placement(added={}, bought=())
     queues = _queues(decision)
-    existing, bought = _ordered(decision)
+    existing, bought = _ordered(decision, packing)
     added = {node: _dealt(queues, pattern) for node, pattern in existing}
     prefix = f"{node_prefix(decision.cluster.name)}-{decision.decision_id[:10]}"
     nodes = tuple(
@@ -82,10 +82,9 @@ def _queues(decision: Decision) -> list[list[list[int]]]:
     return queues
 
 
-def _ordered(decision: Decision) -> tuple[list[tuple[int, Ints]], list[tuple[int, Ints]]]:
+def _ordered(decision: Decision, packing: Packing) -> tuple[list[tuple[int, Ints]], list[tuple[int, Ints]]]:
     """Existing nodes with what they get, and offerings to buy with what they hold, both in order."""
-    packing, kinds, offerings = decision.solved.packing, decision.kinds, decision.supply.offerings
-    assert packing is not None  # `place` asked
+    kinds, offerings = decision.kinds, decision.supply.offerings
     existing: list[tuple[int, Ints]] = []
     bought: list[tuple[int, Ints]] = []
     free = {j: list(members) for j, members in enumerate(kinds.members) if members}

@@ -24,7 +24,9 @@ def random_problem(seed: int) -> Problem:
         price=np.array([draw.choice([0, 0, 1, 2, 3, 5, 8]) * 10**8 + 10**7 for _ in range(kinds)], dtype=np.int64),
         admits=np.array([[draw.random() < 0.8 for _ in range(kinds)] for _ in range(shapes)], dtype=bool),
         most=np.array([1 if draw.random() < 0.3 else UNLIMITED for _ in range(kinds)], dtype=np.int64),
-        weights=np.array([[draw.randint(1, 4) for _ in range(kinds)]] if limited else np.zeros((0, kinds)), dtype=np.int64),
+        weights=np.array(
+            [[draw.randint(1, 4) for _ in range(kinds)]] if limited else np.zeros((0, kinds)), dtype=np.int64
+        ),
         limits=np.array([draw.randint(1, 8)] if limited else [], dtype=np.int64),
         rank=np.arange(kinds, dtype=np.int64),
     )
