@@ -52,15 +52,31 @@ def load_catalog(path: str | Path | None = None) -> Catalog:
     return load(path)
 
 
-def load_settings(path: str | Path | None) -> Settings:
-    """Read a settings file (a YAML mapping of field names of `raypipe.settings`); None: the defaults."""
+def load_settings(path: str | Path | None = None) -> Settings:
+    """Read a settings file, a YAML mapping of the fields of `raypipe.settings.Settings`; None: the defaults.
+
+    Raises InputError where it is no such file, SettingsError with every setting that is wrong.
+    """
+    from raypipe.errors import InputError, SettingsError
+    from raypipe.manifests.files import Source, documents, line_of
     from raypipe.settings import Settings, with_overrides
 
+    chosen = Settings()
     if path is None:
-        return Settings()
-    import yaml
-
-    return with_overrides(Settings(), yaml.safe_load(Path(path).read_text()), where=str(path))
+        return chosen
+    source = Source(shown=str(path), path=Path(path))
+    values = [entry for document in documents(source) for entry in document.content.items()]
+    if source.problems:
+        raise InputError(source.problems)
+    wrong: list[str] = []
+    for key, value in values:
+        try:
+            chosen = with_overrides(chosen, {key: value})
+        except SettingsError as error:
+            wrong.append(f"{path}:{line_of(source.path, 0, (key,))}: {error}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return chosen
 
 
 def plan(

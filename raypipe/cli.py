@@ -58,15 +58,21 @@ Compare = Annotated[
 Output = Annotated[
     Literal["table", "json", "yaml"] | None,
     typer.Option(
-        "-o", "--output", show_default=False, help="table (the default); json: everything; yaml: what to apply."
+        "-o",
+        "--output",
+        show_default=False,
+        help="table (the default); json: everything; yaml: of a plan, the objects to apply.",
     ),
 ]
 Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", show_default=False, help="Write the result to a file instead of stdout.")
+]
+PlanOut = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         show_default=False,
-        help="Write the result to a file. Without -o: JSON (YAML by the suffix), and the table is printed as well.",
+        help="Save the plan. Without -o: as JSON (as YAML if it is called so), and the table is printed as well.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no messages, only results and errors.")]
@@ -115,7 +121,7 @@ def plan(
     scope: Scope = "pending",
     compare: Compare = None,
     output: Output = None,
-    out: Out = None,
+    out: PlanOut = None,
     quiet: Quiet = False,
     catalog: CatalogDir = None,
     settings: SettingsFile = None,
@@ -163,18 +169,82 @@ def plan(
 
 
 @app.command()
+def prices(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TYPE|GPU]", show_default=False, help="Instance types, families or GPUs."),
+    ] = None,
+    cpu: Annotated[str, typer.Option(metavar="QUANTITY", help="Types with room for a pod that requests it.")] = "0",
+    memory: Annotated[str, typer.Option(metavar="QUANTITY", help="As --cpu, for instance 16Gi.")] = "0",
+    gpu: Annotated[int, typer.Option(metavar="COUNT", min=0, max=1000, help="As --cpu, GPUs.")] = 0,
+    gpu_sku: Annotated[
+        str | None, typer.Option(metavar="KIND,KIND", show_default=False, help="Kinds of GPU that will do: t4,l4.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REPLICASxGPUS[:KIND,KIND]",
+            show_default=False,
+            help="Compare shapes (repeat it): so many replicas of --cpu and --memory with so many GPUs each.",
+        ),
+    ] = None,
+    output: Output = None,
+    out: Out = None,
+    catalog: CatalogDir = None,
+    settings: SettingsFile = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="aws, gcp or azure. Default: all; of shapes: aws."),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="NAME", show_default=False, help="Default: all; of shapes: the first.")
+    ] = None,
+) -> None:
+    """What an instance type, a GPU or a shape costs.
+
+    On demand and on spot, by region, with how often spot is interrupted within a month. Prices are those of the
+    catalogue, with the settings' multiplier and the surcharge of burstable types.
+
+    \b
+    raypipe prices m7g.2xlarge
+    raypipe prices t4 l4 --provider aws
+    raypipe prices --cpu 4 --memory 16Gi
+    raypipe prices --gpu 1 --gpu-sku t4,l4 --memory 24Gi
+    raypipe prices --shape 4x1:t4 --shape 2x2:t4,l4 --shape 1x8:a100 --cpu 3
+    """
+    from raypipe import api
+    from raypipe import prices as pricing
+    from raypipe.report import prices as tables
+
+    _writable(out)
+    replica = pricing.pod(cpu=cpu, memory=memory, gpus=gpu, kinds=gpu_sku)
+    if not (words or shape or replica):
+        raise SettingsError("prices: name a TYPE or GPU, or say --cpu, --memory, --gpu or --shape; see --help")
+    table, chosen = api.load_catalog(catalog), api.load_settings(settings)
+    if shape:
+        shapes = [pricing.parse_shape(text) for text in shape]
+        compared = pricing.compare_shapes(
+            table, shapes, replica=replica, provider=provider, region=region, settings=chosen
+        )
+        return _deliver_data(compared, tables.render_shapes, output, out)
+    quotes = pricing.quotes(table, words=words or (), spec=replica, provider=provider, region=region, settings=chosen)
+    return _deliver_data(quotes, tables.render_quotes, output, out)
+
+
+@app.command()
 def replay(
     snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT", help="What `raypipe snapshot` wrote.")],
     scope: Scope = "pending",
     compare: Compare = None,
     output: Output = None,
-    out: Out = None,
+    out: PlanOut = None,
     quiet: Quiet = False,
     catalog: CatalogDir = None,
 ) -> None:
     """Repeat the decision of a saved snapshot.
 
-    It is the same plan, byte for byte apart from created_at. A catalogue other than the one that the snapshot was taken with is refused.
+    It is the same plan, byte for byte apart from created_at. A catalogue other than the one
+    that the snapshot was taken with is refused.
 
     \b
     raypipe snapshot fleet.yaml --out snapshot.json
@@ -196,9 +266,7 @@ def replay(
 @app.command()
 def snapshot(
     paths: Paths,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default=False, help="Write to a file instead of stdout.")
-    ] = None,
+    out: Out = None,
     quiet: Quiet = False,
     catalog: CatalogDir = None,
     settings: SettingsFile = None,
@@ -207,7 +275,8 @@ def snapshot(
 ) -> None:
     """Save what a plan would be computed from.
 
-    That is all that was read, the settings, and the catalogue's digest; `replay` repeats the decision. A bug report is such a file. Look through it before you send it: it holds names, labels and requests.
+    That is all that was read, the settings, and the catalogue's digest; `replay` repeats the decision.
+    A bug report is such a file. Look through it before you send it: it holds names, labels and requests.
 
     \b
     raypipe snapshot examples/fleet --out snapshot.json
@@ -240,18 +309,9 @@ def explain(
     raypipe explain plan.json research-3f9a1c0b77-0001
     """
     from raypipe.report import explain as explaining
-    from raypipe.report.objects import dump
 
     _writable(out)
-    found = explaining.answers(_saved_plan(plan), about)
-    match output or "table":
-        case "json":
-            text = _json(explaining.as_data(found))
-        case "yaml":
-            text = dump(explaining.as_data(found))
-        case _:
-            text = explaining.render(found, _width(out))
-    _deliver(text, out, quiet=True)
+    _deliver_data(explaining.answers(_saved_plan(plan), about), explaining.render, output, out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -311,7 +371,7 @@ def _print(text: str) -> None:
 
 def _tell(text: str) -> None:
     """A message to the person, never part of the result."""
-    sys.stderr.write(f"raypipe: {text}\n")
+    sys.stderr.write("".join(f"raypipe: {line}\n" for line in text.splitlines()))
 
 
 def _width(out: Path | None) -> int | None:
@@ -369,6 +429,22 @@ def _deliver(text: str, out: Path | None, *, quiet: bool) -> None:
     return None
 
 
+def _deliver_data[T](found: T, render: Callable[[T, int | None], str], output: str | None, out: Path | None) -> None:
+    """Deliver values as a table, or as the data that the table is made of."""
+    import msgspec
+
+    from raypipe.report.objects import dump
+
+    match output or "table":
+        case "json":
+            text = msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
+        case "yaml":
+            text = dump(msgspec.to_builtins(found))
+        case _:
+            text = render(found, _width(out))
+    _deliver(text, out, quiet=True)
+
+
 def _writable(out: Path | None) -> None:
     """Refuse an impossible --out before the work, not after it."""
     if out is not None and out.is_dir():
@@ -420,12 +496,6 @@ class _Stop:
 
     def __call__(self) -> bool:
         return self.asked or (self._end is not None and time.monotonic() >= self._end)
-
-
-def _json(value: object) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode()
 
 
 def _saved_plan(path: Path) -> FleetPlan:

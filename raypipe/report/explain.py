@@ -11,9 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from raypipe.errors import InputError, Problem, nearest
 from raypipe.model.plan import ClusterPlan, Considered, Excluded, FilterCount, FleetPlan, PlannedNode, Unplaced
@@ -113,11 +110,6 @@ def _node_answer(cluster: ClusterPlan, node: PlannedNode) -> NodeAnswer:
     action = next((one for one in cluster.actions if one.object.name == node.name), None)
     reason = action.reason if action is not None else None
     return NodeAnswer(cluster=cluster.name, node=node, action_reason=reason, considered=cluster.considered)
-
-
-def as_data(found: Iterable[Answer]) -> list[dict[str, Any]]:
-    """The answers as plain mappings, for JSON and YAML."""
-    return [msgspec.to_builtins(answer) for answer in found]
 
 
 def render(found: Iterable[Answer], width: int | None = None) -> str:
@@ -225,7 +217,7 @@ def _node(answer: NodeAnswer, width: int | None) -> list[str]:
     if node.list_usd_per_hour is not None and node.list_usd_per_hour != node.usd_per_hour:
         more = (node.usd_per_hour or 0.0) - node.list_usd_per_hour
         kind = "surcharge or multiplier" if more > 0 else "discount"
-        lines += labelled("list price", f"{hourly(node.list_usd_per_hour)}; {kind} {hourly(more)}", width)
+        lines += labelled("list price", f"{hourly(node.list_usd_per_hour)}; {kind} {hourly(abs(more))}", width)
     return lines if node.existing else [*lines, *_not_chosen(answer.considered, width)]
 
 

@@ -129,7 +129,7 @@ def _kept(nodes: Sequence[PlannedNode]) -> Row:
     kind = kinds.pop() if len(kinds) == 1 else f"{len(kinds)} types"
     capacity = {node.capacity_type for node in nodes}
     head = (f"{len(nodes):,}", kind or "existing", capacity.pop() if len(capacity) == 1 else "mixed", _zones(nodes))
-    remark = f"KEPT, {counted(added, 'pod')} added" if added else "KEPT"
+    remark = f"KEPT, +{counted(added, 'pod')}" if added else "KEPT"
     return Row(cells=(*head, "", f"{cost:,.3f}", *_fill(nodes)), remark=remark)
 
 

@@ -1,0 +1,85 @@
+"""What the README and the examples show is what happens: commands are run, printed results compared."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raypipe.cli import main
+from raypipe.manifests import read_paths
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [(language, text) for language, text in BLOCK.findall(README)]
+SESSIONS = [text for language, text in BLOCKS if language == "console"]
+SECONDS = re.compile(r"planned in \d+\.\d s")
+
+
+def steps(session: str) -> list[tuple[str, str]]:
+    """The commands of a console session, each with what it prints."""
+    parts = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
+    return [(part.partition("\n")[0], part.partition("\n")[2].strip("\n")) for part in parts]
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=[steps(session)[0][0] for session in SESSIONS])
+def test_a_session_prints_what_it_is_said_to_print(
+    session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for command, shown in steps(session):
+        words = shlex.split(command)
+        assert words[0] == "raypipe"
+        main(words[1:])
+        printed = capsys.readouterr().out.strip("\n")
+        assert SECONDS.sub("planned in … s", printed) == SECONDS.sub("planned in … s", shown), command
+
+
+def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for language, text in BLOCKS:
+        if language == "python":
+            exec(compile(text, "README.md", "exec"), {})
+
+
+def test_the_yaml_of_the_readme_is_a_fleet_file_or_settings(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    for language, text in BLOCKS:
+        if language == "yaml" and yaml.safe_load(text).get("kind") == "Fleet":
+            path = tmp_path / "fleet.yaml"
+            path.write_text(text, encoding="utf-8")
+            assert all(cluster.error is None for cluster in read_paths([path]).clusters)
+
+
+def test_ci_calls_the_second_command_of_the_readme() -> None:
+    second = next(text for language, text in BLOCKS if language == "bash" and "pytest" in text)
+    line = next(line for line in second.splitlines() if "pytest" in line)
+    assert line.replace("pip install ", "pip install --quiet ") in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_ten_lines_plan_the_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["plan_in_ten_lines.py", "examples/fleet"])
+    runpy.run_path("examples/plan_in_ten_lines.py")
+    printed = capsys.readouterr().out
+    assert "/h, proven to be at least $" in printed
+    assert "research" in printed
+    assert "not placed" not in printed
+
+
+def test_a_terminal_of_ascii_is_no_failure() -> None:
+    code = "import sys; from raypipe.cli import main; sys.exit(main(['plan', 'examples/fleet']))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False, env={"PYTHONIOENCODING": "ascii"}
+    )
+    assert run.returncode == 0, run.stderr
+    assert b"proven bound" in run.stdout

@@ -1,0 +1,297 @@
+"""The command line over a hand-made plan: outputs, exit codes, messages; no failure without words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raypipe import __version__, api
+from raypipe.cli import main
+from raypipe.errors import CatalogError, InputError, InvalidPlanError, Problem
+from raypipe.model.plan import ClusterPlan, FleetPlan
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
+from tests.unit.report.plans import cluster, fleet_plan
+
+FLEET = FleetSnapshot(clusters=(ClusterSnapshot(name="research"),))
+
+
+class Catalog:
+    """Stands for a catalogue where only its digest matters."""
+
+    digest = "sha256:of-this-catalogue"
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Let the commands find a plan already made; tests change what it is, and read how it was asked for."""
+    world: dict[str, object] = {"plan": fleet_plan(cluster(unplaced=()))}
+
+    def plan(_fleet: FleetSnapshot, _catalog: object = None, **options: object) -> FleetPlan:
+        world["options"] = options
+        made = world["plan"]
+        if callable(made):
+            made = made(**options)
+        assert isinstance(made, FleetPlan)
+        return made
+
+    monkeypatch.setattr(api, "read", lambda *_paths, **_options: FLEET)
+    monkeypatch.setattr(api, "load_catalog", lambda _path=None: Catalog())
+    monkeypatch.setattr(api, "plan", plan)
+    return world
+
+
+def broken(name: str = "bad") -> ClusterPlan:
+    return ClusterPlan(name=name, error="negative.yaml:15: resources.requests.cpu: found -1")
+
+
+@pytest.mark.parametrize(
+    ("clusters", "code"),
+    [
+        pytest.param((cluster(unplaced=()),), 0, id="all placed"),
+        pytest.param((cluster(),), 3, id="something unplaced"),
+        pytest.param((cluster(), broken()), 2, id="a broken cluster counts before an unplaced pod"),
+        pytest.param((broken(),), 2, id="only a broken cluster"),
+    ],
+)
+def test_the_exit_code_is_the_first_that_applies(
+    planned: dict[str, object], clusters: tuple[ClusterPlan, ...], code: int
+) -> None:
+    planned["plan"] = fleet_plan(*clusters)
+    assert main(["plan", "x"]) == code
+
+
+def test_json_is_exactly_the_plan(planned: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "x", "-o", "json"]) == 0
+    made = planned["plan"]
+    assert isinstance(made, FleetPlan)
+    assert capsys.readouterr().out == made.to_json() + "\n"
+
+
+def test_a_broken_cluster_is_named_on_stderr_too(
+    planned: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned["plan"] = fleet_plan(cluster(), broken())
+    main(["plan", "x", "-o", "json", "--quiet"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["clusters"][1]["name"] == "bad"
+    assert "bad: negative.yaml:15: resources.requests.cpu: found -1" in printed.err
+
+
+@pytest.mark.usefixtures("planned")
+def test_out_saves_the_json_and_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "plan.json"
+    assert main(["plan", "x", "--out", str(saved)]) == 0
+    assert FleetPlan.from_json(saved.read_text()).clusters[0].name == "research"
+    printed = capsys.readouterr()
+    assert f"raypipe explain {saved} Deployment/shop/web" in printed.out
+    assert f"wrote {saved}" in printed.err
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(("form", "start"), [("json", "{"), ("yaml", "---"), ("table", "research")])
+def test_out_with_a_format_writes_that_and_prints_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, start: str
+) -> None:
+    saved = tmp_path / "result"
+    assert main(["plan", "x", "-o", form, "--out", str(saved), "--quiet"]) == 0
+    assert saved.read_text().startswith(start)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_saved_plan_can_be_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "plan.json"
+    main(["plan", "x", "--out", str(saved), "--quiet"])
+    capsys.readouterr()
+    assert main(["explain", str(saved), "web"]) == 0
+    assert "17 pods placed" in capsys.readouterr().out
+    assert main(["explain", str(saved), "web", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["pods"] == "Deployment/shop/web"
+    assert main(["explain", str(saved), "wep"]) == 2
+    assert "did you mean 'Deployment/shop/web'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["plam"], "Did you mean 'plan'", id="a command misspelt"),
+        pytest.param(["run", "x"], "No such command 'run'", id="a command of a later version"),
+        pytest.param(["plan"], "Missing argument 'PATH'", id="nothing to plan"),
+        pytest.param(["plan", "x", "--scop", "whole"], "--scope", id="an option misspelt"),
+        pytest.param(["plan", "x", "--certify"], "No such option: --certify", id="an option of a later version"),
+        pytest.param(["plan", "x", "--scope", "whol"], "is not one of 'pending', 'whole'", id="a scope misspelt"),
+        pytest.param(["plan", "x", "--executor", "ray"], "which this version has not", id="ray"),
+        pytest.param(["plan", "x", "--executor", "rey"], "expected auto or serial", id="an executor misspelt"),
+        pytest.param(["plan", "x", "--time-budget", "-1"], "--time-budget", id="negative seconds"),
+        pytest.param(["plan", "x", "--out", "no/such/folder/x"], "--out: found no folder", id="no folder to write to"),
+        pytest.param(["plan", "x", "--out", "."], "--out: found a folder", id="a folder to write to"),
+        pytest.param(["explain", "no-such.json", "web"], "No such file", id="no plan"),
+        pytest.param(["replay", "no-such.json"], "No such file", id="no snapshot"),
+    ],
+)
+def test_wrong_usage_is_code_2_with_a_hint(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("not json", "JSON is malformed"),
+        ("[]", "Expected `object`"),
+        ('{"schema": "raypipe.snapshot/v1"}', "schema: found 'raypipe.snapshot/v1', expected 'raypipe.plan/v1'"),
+        ('{"clusters": [{"name": 1}]}', "Expected `str`, got `int` - at `$.clusters[0].name`"),
+        ("[" * 100_000, "expected a plan"),
+    ],
+)
+def test_a_file_that_is_no_plan_says_what_is_wrong(
+    content: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+    assert main(["explain", str(path), "web"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError(Problem(file="a.yaml", line=3, found="x", expected="y")), 2, "raypipe: a.yaml:3: found x"),
+        (CatalogError(Problem(file="offerings.csv", line=9, found="NaN")), 2, "offerings.csv:9: found NaN"),
+        (InvalidPlanError(["a node holds too much"]), 1, "raypipe snapshot"),
+        (KeyError("surprise"), 1, "internal error (KeyError: 'surprise'): please report it"),
+        (RecursionError("too deep"), 1, "internal error (RecursionError"),
+    ],
+)
+def test_every_failure_ends_in_words(
+    error: Exception,
+    code: int,
+    said: str,
+    planned: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(**_: object) -> FleetPlan:
+        raise error
+
+    planned["plan"] = fail
+    assert main(["plan", "x"]) == code
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_the_traceback_is_there_for_those_who_ask(
+    planned: dict[str, object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> FleetPlan:
+        raise KeyError("surprise")
+
+    monkeypatch.setenv("RAYPIPE_DEBUG", "1")
+    planned["plan"] = fail
+    assert main(["plan", "x"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_prints_the_best_plan_so_far(planned: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[bool] = []
+
+    def interrupted(**options: object) -> FleetPlan:
+        stop = options["stop"]
+        assert callable(stop)
+        asked.append(stop())
+        os.kill(os.getpid(), signal.SIGINT)
+        asked.append(stop())
+        return fleet_plan(cluster(unplaced=()))
+
+    planned["plan"] = interrupted
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["plan", "x"]) == 0
+    assert asked == [False, True]
+    assert signal.getsignal(signal.SIGINT) is before
+    printed = capsys.readouterr()
+    assert printed.out.startswith("research")
+    assert "best plan so far" in printed.err
+
+
+def test_a_second_ctrl_c_aborts(planned: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(**_: object) -> FleetPlan:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return fleet_plan()
+
+    planned["plan"] = interrupted
+    assert main(["plan", "x"]) == 130
+    assert capsys.readouterr().out == ""
+
+
+def test_a_time_budget_stops_the_search(planned: dict[str, object]) -> None:
+    main(["plan", "x", "--time-budget", "0"])
+    options = planned["options"]
+    assert isinstance(options, dict)
+    assert options["stop"]() is True
+    main(["plan", "x", "--time-budget", "1000"])
+    options = planned["options"]
+    assert isinstance(options, dict)
+    assert options["stop"]() is False
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_snapshot_is_replayed_against_its_own_catalogue_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "snapshot.json"
+    assert main(["snapshot", "x", "--out", str(saved)]) == 0
+    assert FleetSnapshot.from_json(saved.read_text()).catalog == Catalog.digest
+    assert main(["replay", str(saved), "-o", "json"]) == 0
+    capsys.readouterr()
+    saved.write_text(dataclasses.replace(FLEET, catalog="sha256:another").to_json())
+    assert main(["replay", str(saved)]) == 2
+    assert "sha256:another" in capsys.readouterr().err
+
+
+def test_a_snapshot_of_a_broken_cluster_is_written_with_code_2(
+    planned: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = FleetSnapshot(clusters=(ClusterSnapshot(name="bad", error="a.yaml: found x"),))
+    monkeypatch.setattr(api, "read", lambda *_paths, **_options: fleet)
+    assert planned
+    assert main(["snapshot", "x"]) == 2
+    printed = capsys.readouterr()
+    assert FleetSnapshot.from_json(printed.out).clusters[0].error == "a.yaml: found x"
+    assert "bad: a.yaml: found x" in printed.err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"raypipe {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["plan"], ["explain"], ["prices"], ["snapshot"], ["replay"]])
+def test_help_teaches_by_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    assert f"\n  raypipe {' '.join(command)}" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from raypipe.cli import main; main(['--help']); print(sorted(sys.modules), file=sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stderr.split("'"))
+    assert loaded.isdisjoint({"numpy", "pandas", "pulp", "highspy", "yaml", "ray", "kubernetes", "rich", "msgspec"})
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    code = "import sys; from raypipe.cli import main, _print; sys.exit(main(['--version']))"
+    command = f'"{sys.executable}" -c "{code}" | true; exit "${{PIPESTATUS[0]}}"'
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
