@@ -1,0 +1,280 @@
+"""Which offerings a pod may use, and, where there is none, which filter removed the last.
+
+The filters, in their order: pool (taints, and categories that only pods naming them may use), arch, selector, gpu,
+price, size, availability, constraint. They are masks over all offerings at once; what a mask means for one offering is said by
+`PodSpec.may_run_on` and `Requirement.admits`, and a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import eq
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raypipe.catalog.market import names_of
+from raypipe.model.nodes import Offering, daemonset_reserve
+from raypipe.model.plan import FilterCount
+from raypipe.model.pods import PodSpec
+from raypipe.model.requirements import ARCH, Requirement, tolerated
+from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, Resources, minus
+from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.quantities import format_quantity, usd
+
+type Mask = NDArray[np.bool_]
+
+_ARCH_KEYS = frozenset({ARCH, "beta.kubernetes.io/arch"})
+_GPUS = (GPU, GPU_SHARED)
+
+
+class Filters:
+    """The filters of one cluster over a fixed list of offerings, or of existing nodes (`existing`).
+
+    rooms: what is free on each for the filter `size` (default: allocatable less DaemonSets). priced: whether the price
+    of an existing node is known; where it is not, a pod with a maximum price may not use it.
+    """
+
+    def __init__(
+        self,
+        offerings: Sequence[Offering],
+        cluster: ClusterSnapshot,
+        *,
+        rooms: Sequence[Resources] | None = None,
+        existing: bool = False,
+        priced: Sequence[bool] | None = None,
+    ) -> None:
+        self._offerings = tuple(offerings)
+        self._cluster = cluster
+        self._existing = existing
+        self._rooms = rooms if rooms is not None else [_room(one, cluster) for one in self._offerings]
+        self._prices = np.array([one.usd_nanos_per_hour for one in self._offerings], dtype=np.int64)
+        if priced is not None:
+            self._prices[~np.array(priced, dtype=bool)] = np.iinfo(np.int64).max
+        self._codes: dict[str, tuple[NDArray[np.int64], list[str | None]]] = {}
+        self._masks: dict[object, Mask] = {}
+        self._amounts: dict[tuple[str, bool], NDArray[np.int64]] = {}
+
+    def mask(self, spec: PodSpec) -> Mask:
+        """Where a pod may go: True where an offering passes every filter, shape (n_offerings,)."""
+        mask = np.ones(len(self._offerings), dtype=bool)
+        for _, passed in self._steps(spec):
+            mask = mask & passed
+            if not mask.any():
+                break
+        return mask
+
+    def counts(self, spec: PodSpec) -> tuple[FilterCount, ...]:
+        """Candidates left after each filter, ending at the first 0."""
+        mask = np.ones(len(self._offerings), dtype=bool)
+        counts: list[FilterCount] = []
+        for name, passed in self._steps(spec):
+            mask = mask & passed
+            counts.append(FilterCount(filter=name, left=int(mask.sum())))
+            if not mask.any():
+                break
+        return tuple(counts)
+
+    def why_not(self, spec: PodSpec) -> tuple[str, str]:
+        """The filter that removed the last candidate, and the nearest miss in a sentence; ("", "") where one is left."""
+        before = np.ones(len(self._offerings), dtype=bool)
+        if not len(before):
+            return "pool", "nothing can be bought for this cluster"
+        for name, passed in self._steps(spec):
+            if not (before & passed).any():
+                return name, self._sentence(name, spec, np.flatnonzero(before))
+            before = before & passed
+        return "", ""
+
+    def _steps(self, spec: PodSpec) -> Iterator[tuple[str, Mask]]:
+        yield "pool", self._pool(spec)
+        yield "arch", self._arch(spec)
+        yield "selector", self._selector(spec)
+        yield "gpu", self._gpu(spec)
+        yield "price", self._price(spec)
+        yield "size", self._size(spec)
+        yield "availability", self._of(("available",), lambda one: not one.unavailable)
+        yield "constraint", np.ones(len(self._offerings), dtype=bool)
+
+    def _of(self, mark: object, holds: Callable[[Offering], bool]) -> Mask:
+        """The mask of a predicate on offerings, worked out once for each `mark`."""
+        known = self._masks.get(mark)
+        if known is None:
+            known = self._masks[mark] = np.fromiter(map(holds, self._offerings), dtype=bool, count=len(self._offerings))
+        return known
+
+    def _pool(self, spec: PodSpec) -> Mask:
+        mark = ("taints", spec.tolerations)
+        mask = self._masks.get(mark)
+        if mask is None:
+            answers = {
+                taints: tolerated(taints, spec.tolerations) for taints in {one.taints for one in self._offerings}
+            }
+            mask = self._of(mark, lambda one: answers[one.taints])
+        if self._existing:
+            return mask
+        names = frozenset(names_of(spec))
+        return mask & self._of(
+            ("opened", names), lambda one: one.opened or bool(names & {one.category, one.family, one.instance_type})
+        )
+
+    def _arch(self, spec: PodSpec) -> Mask:
+        mode = self._cluster.arch
+        if self._existing or mode == "amd64+arm64":
+            return self._of("any arch", lambda _: True)
+        first, _, second = mode.partition("|")
+        if second and _mentions_arch(spec):
+            return self._of("any arch", lambda _: True)
+        return self._of(("arch", first), lambda one: one.arch_replaced or one.arch == first)
+
+    def _selector(self, spec: PodSpec) -> Mask:
+        mask = np.ones(len(self._offerings), dtype=bool)
+        for key, value in spec.node_selector.items():
+            mask = mask & self._label(key, ("is", value), partial(eq, value))
+        if spec.node_affinity:
+            either = np.zeros(len(self._offerings), dtype=bool)
+            for term in spec.node_affinity:
+                if term:
+                    either |= np.logical_and.reduce([self._requirement(part) for part in term])
+            mask = mask & either
+        if spec.capacity_types:
+            mask = mask & self._of(
+                ("capacity", spec.capacity_types), lambda one: one.capacity_type in spec.capacity_types
+            )
+        if spec.family_inclusions:
+            mask = mask & self._of(("in", spec.family_inclusions), lambda one: one.family in spec.family_inclusions)
+        if spec.family_exclusions:
+            mask = mask & self._of(
+                ("out", spec.family_exclusions), lambda one: one.family not in spec.family_exclusions
+            )
+        if spec.type_regexp is not None:
+            pattern = re.compile(spec.type_regexp)
+            mask = mask & self._of(("re", spec.type_regexp), lambda one: pattern.search(one.instance_type) is not None)
+        return mask
+
+    def _requirement(self, part: Requirement) -> Mask:
+        return self._label(part.key, (part.operator, part.values), part.admits_value)
+
+    def _label(self, key: str, mark: object, admits: Callable[[str | None], bool]) -> Mask:
+        """Where the value of a label (None: absent) is admitted; asked once for each distinct value."""
+        known = self._masks.get((key, mark))
+        if known is None:
+            codes, values = self._values(key)
+            answers = np.array([admits(value) for value in values], dtype=bool)
+            known = self._masks[key, mark] = answers[codes] if len(values) else np.zeros(0, dtype=bool)
+        return known
+
+    def _values(self, key: str) -> tuple[NDArray[np.int64], list[str | None]]:
+        known = self._codes.get(key)
+        if known is None:
+            numbers: dict[str | None, int] = {}
+            codes = [numbers.setdefault(one.labels.get(key), len(numbers)) for one in self._offerings]
+            known = self._codes[key] = (np.array(codes, dtype=np.int64), list(numbers))
+        return known
+
+    def _gpu(self, spec: PodSpec) -> Mask:
+        mask = np.ones(len(self._offerings), dtype=bool)
+        for name in _GPUS:
+            if spec.requests.get(name, 0) > 0:
+                mask = mask & (self._amount(name, allocatable=True) >= spec.requests[name])
+        if spec.gpu_skus:
+            mask = mask & self._of(("skus", spec.gpu_skus), lambda one: one.gpu_name in spec.gpu_skus)
+        if spec.max_gpus is not None:
+            mask = mask & self._of(("gpus", spec.max_gpus), lambda one: one.gpu_count <= (spec.max_gpus or 0))
+        if spec.gpu_memory_bytes and spec.requests.get(GPU_SHARED, 0):
+            memory = spec.gpu_memory_bytes
+            mask = mask & self._of(("gpu memory", memory), lambda one: one.gpu_memory_bytes >= memory)
+        return mask
+
+    def _price(self, spec: PodSpec) -> Mask:
+        if spec.max_usd_nanos_per_hour is None:
+            return np.ones(len(self._offerings), dtype=bool)
+        return self._prices <= spec.max_usd_nanos_per_hour
+
+    def _size(self, spec: PodSpec) -> Mask:
+        mask = np.ones(len(self._offerings), dtype=bool)
+        for name, amount in spec.requests.items():
+            if amount > 0 and name not in _GPUS:
+                mask = mask & (self._amount(name) >= amount)
+        for name in _GPUS:  # beside those already in use on an existing node
+            if self._existing and spec.requests.get(name, 0) > 0:
+                mask = mask & (self._amount(name) >= spec.requests[name])
+        return mask
+
+    def _amount(self, name: str, *, allocatable: bool = False) -> NDArray[np.int64]:
+        """How much of a resource each has: free room, or all that is allocatable."""
+        known = self._amounts.get((name, allocatable))
+        if known is None:
+            amounts = [one.allocatable for one in self._offerings] if allocatable else self._rooms
+            known = np.array([amount.get(name, 0) for amount in amounts], dtype=np.int64)
+            self._amounts[name, allocatable] = known
+        return known
+
+    def _sentence(self, name: str, spec: PodSpec, left: NDArray[np.int64]) -> str:
+        """What the filter wanted, and how near the candidates left before it came."""
+        match name:
+            case "pool":
+                return f"none of {len(left)} offerings has only taints that it tolerates"
+            case "arch":
+                return f"none of {len(left)} offerings is of the architecture that `arch: {self._cluster.arch}` buys"
+            case "selector":
+                return f"no offering has {self._selection(spec)}"
+            case "gpu":
+                return self._gpu_miss(spec, left)
+            case "price":
+                cheapest = usd(int(self._prices[left].min()))
+                most = usd(spec.max_usd_nanos_per_hour or 0)
+                return f"the cheapest of {len(left)} offerings costs {cheapest:g} $/h, more than the maximum {most:g}"
+            case "size":
+                return self._size_miss(spec, left)
+            case "availability":
+                return f"all {len(left)} offerings that would do are sold out for now"
+        return f"none of {len(left)} offerings passes"
+
+    def _selection(self, spec: PodSpec) -> str:
+        parts = [f"{key}={value}" for key, value in sorted(spec.node_selector.items())]
+        parts += [" or ".join(" and ".join(str(part) for part in term) for term in spec.node_affinity)]
+        parts += [f"capacity type {' or '.join(spec.capacity_types)}"] if spec.capacity_types else []
+        parts += [f"a family of {', '.join(spec.family_inclusions)}"] if spec.family_inclusions else []
+        parts += [f"a family other than {', '.join(spec.family_exclusions)}"] if spec.family_exclusions else []
+        parts += [f"a type that matches {spec.type_regexp}"] if spec.type_regexp is not None else []
+        return ", ".join(part for part in parts if part)
+
+    def _gpu_miss(self, spec: PodSpec, left: NDArray[np.int64]) -> str:
+        wanted = next((name for name in _GPUS if spec.requests.get(name, 0) > 0), GPU)
+        unit = "GPU slices" if wanted == GPU_SHARED else "GPUs"
+        kinds = f" {' or '.join(spec.gpu_skus)}" if spec.gpu_skus else ""
+        count = spec.requests.get(wanted, 0)
+        text = f"no offering has {count}{kinds} {unit} on a node"
+        if spec.max_gpus is not None:
+            text += f" of at most {spec.max_gpus} GPUs"
+        alike = [j for j in left if not spec.gpu_skus or self._offerings[j].gpu_name in spec.gpu_skus]
+        if not alike:
+            return f"{text} (no node type found with {' or '.join(spec.gpu_skus)})"
+        amounts = self._amount(wanted, allocatable=True)
+        best = max(alike, key=lambda j: int(amounts[j]))
+        return f"{text} (largest: {self._offerings[best].instance_type}, {amounts[best]})"
+
+    def _size_miss(self, spec: PodSpec, left: NDArray[np.int64]) -> str:
+        for name in sorted(spec.requests, key=lambda one: (one not in (CPU, MEMORY), one)):
+            amount, room = spec.requests[name], self._amount(name)[left]
+            if amount > 0 and room.max() < amount:
+                best = self._offerings[int(left[int(room.argmax())])].instance_type
+                return (
+                    f"needs {format_quantity(amount, name)} {name}; the largest of {len(left)} offerings has "
+                    f"{format_quantity(int(room.max()), name)} ({best})"
+                )
+        return f"none of {len(left)} offerings has enough of all it needs together"
+
+
+def _room(offering: Offering, cluster: ClusterSnapshot) -> Resources:
+    return minus(offering.allocatable, daemonset_reserve(offering.labels, offering.taints, cluster.daemonsets))
+
+
+def _mentions_arch(spec: PodSpec) -> bool:
+    """Whether the pod says anything about the architecture."""
+    if not _ARCH_KEYS.isdisjoint(spec.node_selector):
+        return True
+    return any(part.key in _ARCH_KEYS for term in spec.node_affinity for part in term)

@@ -1,0 +1,142 @@
+"""A row of ``instance_types.csv`` as an instance type: what it can hold, and the labels its nodes carry.
+
+Labels are those that Kubernetes, Karpenter's providers, GKE and AKS put on nodes of the type, as far as they follow
+from the table. A selector is kept to the letter, so a label that a provider does not set is not invented.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from raypipe.catalog.allocatable import allocatable_of
+from raypipe.model.nodes import InstanceType
+from raypipe.model.requirements import ARCH, DEPRECATED_LABELS, GKE_ACCELERATOR, INSTANCE_TYPE, OS, gpu_name
+from raypipe.model.resources import GPU
+
+MIB = 2**20
+
+
+class TypeRow(NamedTuple):
+    """The columns of one type, numbers parsed; `extra` are unknown columns with their text."""
+
+    provider: str
+    name: str
+    family: str
+    arch: str
+    vcpu_millicores: int
+    memory_mib: int
+    gpu_manufacturer: str
+    gpu_name: str
+    gpu_count: int
+    gpu_memory_mib: int
+    local_nvme_gb: str
+    network_mbps: str
+    hypervisor: str
+    allocatable_cpu_m: int | None
+    allocatable_memory_mib: int | None
+    allocatable_pods: int | None
+    allocatable_ephemeral_gib: int | None
+    extra: tuple[tuple[str, str], ...]
+
+
+GPU_RESOURCES = {"nvidia": GPU, "amd": "amd.com/gpu", "aws": "aws.amazon.com/neuron", "habana": "habana.ai/gaudi"}
+_GKE_ACCELERATORS = {
+    "t4": "nvidia-tesla-t4",
+    "l4": "nvidia-l4",
+    "p4": "nvidia-tesla-p4",
+    "p100": "nvidia-tesla-p100",
+    "v100": "nvidia-tesla-v100",
+    "a100": "nvidia-tesla-a100",
+    "a100-80gb": "nvidia-a100-80gb",
+    "h100": "nvidia-h100-80gb",
+    "h200": "nvidia-h200-141gb",
+}
+
+
+def category_of(provider: str, family: str) -> str:
+    """Letters before the generation on AWS (``c`` of ``c7g``, ``inf`` of ``inf2``), the family elsewhere.
+
+    >>> category_of("aws", "c7g"), category_of("aws", "u-6tb1"), category_of("gcp", "n2")
+    ('c', 'u', 'n2')
+    """
+    found = re.match(r"[a-z]+", family) if provider == "aws" else None
+    return found.group() if found else family
+
+
+def instance_type(row: TypeRow, reserve: str) -> InstanceType:
+    """The type with its allocatable by `reserve` (``published``, or one provider's formula for all)."""
+    gpu = gpu_name(row.gpu_name) if row.gpu_name else ""
+    allocatable = dict(allocatable_of(row, reserve))
+    resource = GPU_RESOURCES.get(row.gpu_manufacturer)
+    if resource is not None and row.gpu_count:
+        allocatable[resource] = row.gpu_count
+    return InstanceType(
+        provider=row.provider,
+        name=row.name,
+        family=row.family,
+        category=category_of(row.provider, row.family),
+        arch=row.arch,
+        vcpu_millicores=row.vcpu_millicores,
+        memory_bytes=row.memory_mib * MIB,
+        allocatable=allocatable,
+        labels=_labels(row, gpu),
+        gpu_manufacturer=row.gpu_manufacturer,
+        gpu_name=gpu,
+        gpu_count=row.gpu_count,
+        gpu_memory_bytes=row.gpu_memory_mib * MIB,
+    )
+
+
+def _labels(row: TypeRow, gpu: str) -> dict[str, str]:
+    labels = {ARCH: row.arch, OS: "linux", INSTANCE_TYPE: row.name}
+    match row.provider:
+        case "aws":
+            labels |= _aws(row)
+        case "gcp":
+            labels["cloud.google.com/machine-family"] = row.family
+            if row.gpu_count and gpu in _GKE_ACCELERATORS:
+                labels[GKE_ACCELERATOR] = _GKE_ACCELERATORS[gpu]
+                labels["cloud.google.com/gke-accelerator-count"] = str(row.gpu_count)
+        case "azure":
+            labels["karpenter.azure.com/sku-family"] = re.split(r"[0-9_]", row.name.removeprefix("Standard_"))[0]
+            labels["karpenter.azure.com/sku-name"] = row.name
+            labels["karpenter.azure.com/sku-cpu"] = str(row.vcpu_millicores // 1000)
+            labels["karpenter.azure.com/sku-memory"] = str(row.memory_mib)
+            if row.gpu_count:
+                labels["karpenter.azure.com/sku-gpu-count"] = str(row.gpu_count)
+                labels["karpenter.azure.com/sku-gpu-name"] = row.gpu_name.upper()
+                labels["karpenter.azure.com/sku-gpu-manufacturer"] = row.gpu_manufacturer
+    labels |= {name if "/" in name else f"raypipe.io/{name}": text for name, text in row.extra}
+    return labels | {old: labels[new] for old, new in DEPRECATED_LABELS.items() if new in labels}
+
+
+def _aws(row: TypeRow) -> dict[str, str]:
+    """Labels of Karpenter's AWS provider (its scheduling page, 2026-08)."""
+    prefix = "karpenter.k8s.aws/instance-"
+    generation = re.match(r"[a-z]+(?:-\d+tb)?(\d+)", row.family)
+    facts = {
+        "category": category_of("aws", row.family),
+        "family": row.family,
+        "generation": generation.group(1) if generation else "",
+        "size": row.name.partition(".")[2],
+        "cpu": str(row.vcpu_millicores // 1000),
+        "memory": str(row.memory_mib),
+        "hypervisor": row.hypervisor,
+        "local-nvme": row.local_nvme_gb,
+        "network-bandwidth": row.network_mbps,
+    }
+    if row.gpu_count and row.gpu_manufacturer in ("nvidia", "amd"):
+        facts |= {
+            "gpu-name": row.gpu_name,
+            "gpu-manufacturer": row.gpu_manufacturer,
+            "gpu-count": str(row.gpu_count),
+            "gpu-memory": str(row.gpu_memory_mib),
+        }
+    elif row.gpu_count:
+        facts |= {
+            "accelerator-name": row.gpu_name,
+            "accelerator-manufacturer": row.gpu_manufacturer,
+            "accelerator-count": str(row.gpu_count),
+        }
+    return {prefix + name: text for name, text in facts.items() if text}

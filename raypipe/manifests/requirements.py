@@ -1,0 +1,82 @@
+"""Selectors, affinity terms, taints and tolerations from raw fields."""
+
+from __future__ import annotations
+
+from raypipe.manifests.fields import Field, said
+from raypipe.model.requirements import Operator, Requirement, Taint, Term, Toleration
+
+OPERATORS = tuple(Operator)
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_LIFECYCLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+def requirement(one: Field) -> Requirement | None:
+    """A label requirement, or None with its problem noted."""
+    key = one.get("key").text()
+    operator = Operator(one.get("operator").choice(OPERATORS, "In"))
+    if one.get("operator").value is None:
+        one.get("operator").problem("nothing", f"one of {', '.join(OPERATORS)}")
+    values = one.get("values").texts()
+    if not key:
+        one.get("key").problem("nothing", "the key of a label")
+        return None
+    if operator in (Operator.IN, Operator.NOT_IN) and not values:
+        one.get("values").problem("nothing", f"values, as {operator} needs them")
+    if operator in (Operator.GT, Operator.LT) and not (len(values) == 1 and _is_integer(values[0])):
+        one.get("values").problem(said(list(values) and values[0]), f"one whole number, as {operator} needs it")
+    return Requirement(key=key, operator=operator, values=values)
+
+
+def _is_integer(text: str) -> bool:
+    return len(text) <= 20 and text.lstrip("+-").isdigit()
+
+
+def requirements(field: Field) -> tuple[Requirement, ...]:
+    """A list of requirements, as on a NodePool."""
+    return tuple(found for one in field.items() if (found := requirement(one)) is not None)
+
+
+def node_affinity(affinity: Field) -> tuple[Term, ...]:
+    """The terms of a required node affinity; `matchFields` on metadata.name is the hostname's business."""
+    terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+    result: list[Term] = []
+    for term in terms.items():
+        parts = [*requirements(term.get("matchExpressions"))]
+        for one in term.get("matchFields").items():
+            found = requirement(one)
+            if found is not None:
+                parts.append(Requirement(key=f"field:{found.key}", operator=found.operator, values=found.values))
+        result.append(tuple(parts))
+    return tuple(result)
+
+
+def tolerations(field: Field) -> tuple[Toleration, ...]:
+    """Tolerations, those left out that admission adds to every pod for a while."""
+    result = []
+    for one in field.items():
+        key, operator = one.get("key").text(), one.get("operator").choice(("Exists", "Equal"), "Equal")
+        effect = one.get("effect").choice((*EFFECTS, ""), "")
+        if key in _LIFECYCLE and one.get("tolerationSeconds").value is not None:
+            continue
+        value = one.get("value")
+        text = (
+            value.text()
+            if value.value is not None and not isinstance(value.value, bool | int)
+            else str(value.value or "")
+        )
+        result.append(Toleration(key=key, operator=operator, value=text, effect=effect))
+    return tuple(result)
+
+
+def taints(field: Field) -> tuple[Taint, ...]:
+    """Taints of a node or a NodePool, in order."""
+    result = []
+    for one in field.items():
+        key = one.get("key").text()
+        if not key:
+            one.get("key").problem("nothing", "the key of a taint")
+            continue
+        effect = one.get("effect").choice(EFFECTS, "NoSchedule")
+        value = one.get("value")
+        result.append(Taint(key=key, value="" if value.value is None else str(value.value), effect=effect))
+    return tuple(sorted(result, key=lambda taint: (taint.key, taint.value, taint.effect)))
