@@ -185,7 +185,7 @@ def _not_chosen(considered: Iterable[Considered], width: int | None) -> list[str
         for other in considered
         if not other.chosen
     ]
-    return entries("not chosen", texts, MOST_NAMED, width)
+    return entries("not bought", texts, MOST_NAMED, width)
 
 
 def _unplaced(entry: Unplaced, width: int | None) -> list[str]:

@@ -18,6 +18,7 @@ from raypipe.report.amounts import ABSENT, counted, hourly, monthly, percent, sh
 from raypipe.report.layout import Column, Row, entries, labelled, table
 
 MOST_UNPLACED = 10
+MOST_NAMED = 5
 MOST_NOTES = 8
 
 _COLUMNS = (
@@ -231,7 +232,7 @@ def _left_out(cluster: ClusterPlan, width: int | None) -> list[str]:
     lines += entries("limits", [_limit(*item) for item in cluster.bound.prices.items()], MOST_NOTES, width)
     if cluster.unplaced and cluster.admission != "exact":
         lines += labelled("admission", "heuristic: the order of admission is approximated, not proven", width)
-    lines += entries("unplaced", [unplaced(entry) for entry in cluster.unplaced], MOST_UNPLACED, width)
+    lines += entries("unplaced", unplaced(cluster.unplaced), MOST_UNPLACED, width)
     if cluster.excluded:
         reasons: Counter[str] = Counter()
         for entry in cluster.excluded:
@@ -249,25 +250,37 @@ def _limit(name: str, usd: float) -> str:
     return f"{name} binds: one more {unit} would save {hourly(usd * scale)}"
 
 
-def unplaced(entry: Unplaced) -> str:
-    """One unplaced entry as a sentence: how many of which pods, and what kept them out.
+def unplaced(listed: Iterable[Unplaced]) -> list[str]:
+    """Unplaced entries as sentences: how many of which pods, and what kept them out; those with one reason together.
 
-    >>> unplaced(Unplaced(pods="Pod/default/huge", count=1, reason="no-offering-fits", message="size: needs 400 cpu"))
-    '1 × Pod/default/huge: size: needs 400 cpu'
+    >>> head, worker = (Unplaced(pods=f"RayJob/ml/c/{part}", count=1, reason="gang") for part in ("head", "worker/a"))
+    >>> unplaced([head, worker, Unplaced(pods="Pod/ml/huge", count=2, reason="no-offering-fits", message="size: 400")])
+    ['1 × RayJob/ml/c/head, 1 × RayJob/ml/c/worker/a: gang', '2 × Pod/ml/huge: size: 400']
     """
-    return f"{entry.count:,} × {entry.pods}: {entry.message or entry.limit or entry.reason}"
+    by_reason: dict[str, list[str]] = {}
+    for entry in listed:
+        reason = entry.message or entry.limit or entry.reason
+        by_reason.setdefault(reason, []).append(f"{entry.count:,} × {entry.pods}")
+    return [f"{_some(pods)}: {reason}" for reason, pods in by_reason.items()]
+
+
+def _some(texts: Sequence[str]) -> str:
+    """The first few of a list, and how many more there are."""
+    more = len(texts) - MOST_NAMED
+    return ", ".join(texts[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _notes(notes: Sequence[Note], width: int | None) -> list[str]:
-    """One line a kind of note: the first message, and how many more there are."""
+    """One line a kind of note: the first message, and what else it is said of."""
     kinds: dict[str, list[Note]] = {}
     for note in notes:
         kinds.setdefault(note.kind, []).append(note)
-    texts = []
-    for kind, same in sorted(kinds.items()):
-        more = f" (and {len(same) - 1:,} more such notes)" if len(same) > 1 else ""
-        texts.append(f"{kind}: {same[0].message or same[0].subject}{more}")
-    return entries("notes", texts, MOST_NOTES, width)
+    return entries("notes", [_note(kind, *same) for kind, same in sorted(kinds.items())], MOST_NOTES, width)
+
+
+def _note(kind: str, first: Note, *others: Note) -> str:
+    message = (first.message or first.subject).removeprefix(f"{kind}: ")
+    return f"{kind}: {message}" + (f"; likewise {_some([other.subject for other in others])}" if others else "")
 
 
 def _fleet(plan: FleetPlan, known: Telling) -> list[str]:

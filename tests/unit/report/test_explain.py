@@ -77,7 +77,7 @@ def test_a_node_has_what_it_holds_how_full_it_is_and_why_not_another() -> None:
     assert isinstance(answer, NodeAnswer)
     assert answer.action_reason == "8 pods have no place"
     text = render([answer])
-    for said in ("g6.xlarge on-demand in us-east-1a · $0.8048/h", "1  Deployment/ml/llm", "100%", "not chosen"):
+    for said in ("g6.xlarge on-demand in us-east-1a · $0.8048/h", "1  Deployment/ml/llm", "100%", "not bought"):
         assert said in text
 
 
@@ -85,7 +85,7 @@ def test_a_kept_node_says_what_the_plan_adds() -> None:
     text = render(answers(fleet_plan(), "ip-10-0-0-1"))
     assert "exists" in text
     assert "1 of them added by this plan" in text
-    assert "not chosen" not in text
+    assert "not bought" not in text
 
 
 @pytest.mark.parametrize(

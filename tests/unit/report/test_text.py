@@ -28,7 +28,7 @@ def test_one_cluster_is_told_in_the_order_of_a_readers_questions() -> None:
         "  consolidation  moving pods would save $0.05/h in 2 actions",
         "  unplaced       3 × Deployment/ml/train: gpu: no offering has 16 GPUs on a node (largest: p5.48xlarge, 8)",
         "  excluded       1 pod: suspended 1",
-        "  notes          excluded-category: 4 types of category inf are not bought (and 1 more such notes)",
+        "  notes          excluded-category: 4 types of category inf are not bought; likewise trn",
         "",
         "  next           raypipe explain plan.json Deployment/ml/train",
     ]
@@ -104,11 +104,18 @@ def test_what_spot_saves_is_told_where_it_was_asked_for() -> None:
 
 
 def test_a_long_list_of_unplaced_pods_ends_in_how_many_more() -> None:
-    many = tuple(Unplaced(pods=f"Pod/x/p{n:02d}", count=1, reason="gang") for n in range(MOST_UNPLACED + 7))
+    many = tuple(
+        Unplaced(pods=f"Pod/x/p{n:02d}", count=1, reason="gang", message=f"size: {n}") for n in range(MOST_UNPLACED + 7)
+    )
     text = render(fleet_plan(cluster(unplaced=many)))
-    assert "Pod/x/p09: gang" in text
+    assert "Pod/x/p09: size: 9" in text
     assert "Pod/x/p10" not in text
     assert "… and 7 more" in text
+
+
+def test_pods_kept_out_by_one_reason_are_told_together() -> None:
+    gang = tuple(Unplaced(pods=f"RayJob/ml/c/worker/{n}", count=1, reason="gang") for n in range(7))
+    assert "1 × RayJob/ml/c/worker/4 and 2 more: gang" in render(fleet_plan(cluster(unplaced=gang)))
 
 
 def test_an_approximated_admission_is_said() -> None:
