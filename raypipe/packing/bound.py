@@ -135,35 +135,52 @@ def _ratio(problem: Problem, prices: Floats, weight: Floats) -> Floats:
         return np.where(prices > 0, np.divide(prices, load, where=load > 0, out=np.full(len(load), np.inf)), 0.0)
 
 
-def _candidates(weights: Floats) -> Floats:
-    """Distinct directions among the λ of the kinds, each scaled to the same size."""
-    size = weights.sum(axis=1)
-    scaled = weights[size > 0] / size[size > 0, None]
-    return np.unique(np.round(scaled, 12), axis=0) if len(scaled) else np.zeros((0, weights.shape[1]))
+def _candidates(weights: Floats, capacity: Ints) -> Floats:
+    """Distinct directions among the λ of the kinds, each scaled to the same size (a byte weighs 10^-9 of a core)."""
+    unit = np.maximum(capacity.max(axis=0, initial=1), 1).astype(np.float64)
+    shares = weights * unit
+    size = shares.sum(axis=1)
+    directions = shares[size > 0] / size[size > 0, None]
+    if not len(directions):
+        return np.zeros((0, weights.shape[1]))
+    return np.unique(np.round(directions, 12), axis=0) / unit
 
 
 def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) -> tuple[Duals, Bools]:
-    """Apply the formula of the module's docstring; return the bound and the pairs that kept it from being sharper."""
+    """Apply the formula of the module's docstring; return the bound and the pairs that kept it from being sharper.
+
+    Before t is taken, single prices that no λ supports are lowered (a solver's tolerance lets tiny pods be overpriced):
+    any π >= 0 gives a bound, and lowering a few costs less than scaling all.
+    """
     prices, sigma = duals
-    candidates = _candidates(weights)
+    candidates = _candidates(weights, problem.capacity)
     worth, chosen = node_worth(problem, prices, candidates)
     paid = problem.price / NANOS_PER_USD + sigma @ problem.scaled_weights
+    endless = problem.most >= UNLIMITED
+    wanted = np.zeros_like(problem.fits)
+    lowered = prices.copy()
+    for j in np.flatnonzero(worth > paid * (1 + SLACK) + SLACK * 1e-3) if len(candidates) else ():
+        weight = candidates[chosen[j]]
+        size = float(problem.capacity[j] @ weight)
+        wanted[:, j] = problem.fits[:, j] & (_ratio(problem, prices, weight) * size > paid[j])
+        if endless[j] and size > 0:
+            supported = problem.requests @ weight * (paid[j] / size)
+            lowered = np.where(problem.fits[:, j], np.minimum(lowered, supported), lowered)
+    bounds = [_bound(problem, prices, sigma, paid, worth)]
+    if (lowered < prices).any():
+        bounds.append(_bound(problem, lowered, sigma, paid, node_worth(problem, lowered, candidates)[0]))
+    return max(bounds, key=lambda one: one.usd_per_hour), wanted
+
+
+def _bound(problem: Problem, prices: Floats, sigma: Floats, paid: Floats, worth: Floats) -> Duals:
+    """LB of the module's docstring at these prices, with the largest t."""
     scarce = problem.most < UNLIMITED
     priced = ~scarce & (worth > 0)
     scale = min(1.0, float((paid[priced] / worth[priced]).min(initial=1.0)))
     scale = scale if np.isfinite(scale) else 0.0
     with np.errstate(invalid="ignore"):
-        excess = np.where(scarce, np.maximum(0.0, np.nan_to_num(scale * worth, posinf=np.inf) - paid), 0.0)
-    value = scale * float(prices @ problem.demand) - float(excess @ np.where(scarce, problem.most, 0))
-    value -= float(sigma @ problem.scaled_limits)
-    wanted = np.zeros_like(problem.fits)
-    for j in np.flatnonzero(worth > paid * (1 + SLACK) + SLACK * 1e-3):
-        if not len(candidates):
-            break
-        weight = candidates[chosen[j]]
-        gain = _ratio(problem, prices, weight) * float(problem.capacity[j] @ weight)
-        wanted[:, j] = problem.fits[:, j] & (gain > paid[j])
-    with np.errstate(invalid="ignore"):
         worth = np.nan_to_num(scale * worth, nan=np.inf)
-    bound = Duals(usd_per_hour=max(0.0, value), pods=scale * prices, limits=sigma, worth=worth)
-    return bound, wanted
+    excess = np.where(scarce, np.maximum(0.0, worth - paid), 0.0)
+    value = scale * float(prices @ problem.demand) - float(sigma @ problem.scaled_limits)
+    value -= float(np.where(excess > 0, excess * np.where(scarce, problem.most, 0), 0.0).sum())
+    return Duals(usd_per_hour=max(0.0, value), pods=scale * prices, limits=sigma, worth=worth)
