@@ -70,7 +70,7 @@ class Settings:
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""
 
-    neighbourhoods: int = 8
+    neighbourhoods: int = 6
     """Most large-neighbourhood searches a cluster."""
 
     enumerate_patterns: int = 20_000

@@ -34,8 +34,13 @@ def floored(prices: Floats, unit_costs: Floats) -> Floats:
     return np.maximum(prices, FLOOR * np.where(np.isfinite(unit_costs), unit_costs, 0.0))
 
 
-def fill(problem: Problem, prices: Floats, kinds: Ints, most: Ints, measure: Measure = Measure.SUM) -> Ints:
-    """Fill one node of each of `kinds` with at most `most` (K,) pods of each shape; return patterns (kinds, K)."""
+def fill(
+    problem: Problem, prices: Floats, kinds: Ints, most: Ints, measure: Measure = Measure.SUM, part: int = 3
+) -> Ints:
+    """Fill one node of each of `kinds` with at most `most` (K,) pods of each shape; return patterns (kinds, K).
+
+    One `part`-th of what still fits is added at a time.
+    """
     shapes = np.flatnonzero((most > 0) & (prices > 0))
     patterns = np.zeros((len(kinds), len(most)), dtype=np.int64)
     if not len(shapes) or not len(kinds):
@@ -58,7 +63,7 @@ def fill(problem: Problem, prices: Floats, kinds: Ints, most: Ints, measure: Mea
             break
         need = requests[best]
         still = np.where(need > 0, room[active] // np.maximum(need, 1), np.iinfo(np.int64).max).min(axis=1)
-        added = np.maximum(1, -(-np.minimum(still, left[best, active]) // 3))
+        added = np.maximum(1, -(-np.minimum(still, left[best, active]) // part))
         filled[best, active] += added
         left[best, active] -= added
         room[active] -= need * added[:, None]

@@ -14,6 +14,7 @@ LP over the columns found is no bound either.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,7 +27,13 @@ from raypipe.packing.solver import Effort, Model
 from raypipe.quantities import NANOS_PER_USD
 
 MEASURES = (Measure.SUM, Measure.MAX, Measure.L2)
-WORTH_PRICING = 0.985
+WAYS = ((0.5, 3), (0.0, 3), (0.0, 1), (0.25, 100))
+"""How columns are looked for, one way after the other: the share of (A)'s prices, and the part of `fill`."""
+
+COLUMNS_A_ROUND = 45
+"""About as many columns are looked for in a round: more slow the master down by more than they lower it."""
+
+WORTH_PRICING = 0.95
 """Kinds whose bound is under this share of their price are not priced: they cannot give a column soon."""
 
 
@@ -121,15 +128,18 @@ class Pricing:
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
         paid = self.problem.price / NANOS_PER_USD + master.limits @ self.problem.scaled_weights + master.kinds
-        for share in (0.5, 0.0):
+        for share, part in WAYS:
             prices = floored((1 - share) * master.pods + share * self.duals.pods, self.unit_costs)
-            for turn in range(len(MEASURES)):
-                measure = MEASURES[(number + turn) % len(MEASURES)]
-                patterns = fill(self.problem, prices, kinds, demand, measure)
-                gain = patterns @ master.pods - paid[kinds]
-                found = [i for i in np.flatnonzero(gain > 1e-7) if self.pool.add(int(kinds[i]), patterns[i])]
+            turns = iter(range(number, number + len(MEASURES)))
+            at_once = min(len(MEASURES), max(1, COLUMNS_A_ROUND // max(1, len(kinds))))
+            while measures := [MEASURES[turn % len(MEASURES)] for turn in itertools.islice(turns, at_once)]:
+                found = 0
+                for measure in measures:
+                    patterns = fill(self.problem, prices, kinds, demand, measure, part)
+                    gain = patterns @ master.pods - paid[kinds]
+                    found += sum(self.pool.add(int(kinds[i]), patterns[i]) for i in np.flatnonzero(gain > 1e-7))
                 if found:
-                    return len(found)
+                    return found
         return 0
 
 

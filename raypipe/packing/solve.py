@@ -31,8 +31,8 @@ from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
 FEW_SHAPES = 40
-SURE = (0.75, 0.5)
-"""Fractions of a node from which a dive takes it as decided: one careful dive, one quick one."""
+SURE = (0.75, 0.9)
+"""Fractions of a node from which a dive takes it as decided: one quick dive, one careful one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
