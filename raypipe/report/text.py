@@ -206,7 +206,7 @@ def _against(scope: Scope, plan: ClusterPlan | FleetPlan) -> str:
 
 def _bound(plan: ClusterPlan | FleetPlan) -> str:
     if plan.usd_per_hour.after == 0:
-        return "nothing needs to be bought"
+        return "nothing is bought"
     if plan.gap_fraction is None:
         return "nothing is proven of the cost"
     if plan.status is Status.OPTIMAL:

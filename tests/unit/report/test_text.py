@@ -69,7 +69,7 @@ def test_a_pool_is_named_and_kinds_of_two_pools_stay_apart() -> None:
     ("cost", "gap", "status", "told"),
     [
         pytest.param((0, 1.0, 1.0), 0.0, Status.OPTIMAL, "this one is optimal", id="proven"),
-        pytest.param((0, 0.0, 0.0), 0.0, Status.OPTIMAL, "nothing needs to be bought", id="free"),
+        pytest.param((0, 0.0, 0.0), 0.0, Status.OPTIMAL, "nothing is bought", id="free"),
         pytest.param((0, 1.0, 0.0), None, Status.BUDGET_SPENT, "nothing is proven", id="no bound"),
         pytest.param((0, 1.0, 0.99), 0.0101, Status.BUDGET_SPENT, "within 1.01 %", id="a gap"),
     ],
