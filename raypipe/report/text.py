@@ -279,8 +279,11 @@ def _notes(notes: Sequence[Note], width: int | None) -> list[str]:
 
 
 def _note(kind: str, first: Note, *others: Note) -> str:
-    message = (first.message or first.subject).removeprefix(f"{kind}: ")
-    return f"{kind}: {message}" + (f"; likewise {_some([other.subject for other in others])}" if others else "")
+    """The messages about the first subject, and the other subjects."""
+    same = [other.message.removeprefix(f"{first.subject}: ") for other in others if other.subject == first.subject]
+    message = "; ".join([(first.message or first.subject).removeprefix(f"{kind}: "), *same])
+    rest = list(dict.fromkeys(other.subject for other in others if other.subject != first.subject))
+    return f"{kind}: {message}" + (f"; likewise {_some(rest)}" if rest else "")
 
 
 def _fleet(plan: FleetPlan, known: Telling) -> list[str]:
