@@ -195,6 +195,8 @@ class _Count:
 
     def _alive(self, one: KubeObject, key: Key, spec: PodSpec, node: str | None) -> None:
         key.live += 1
+        if key.template is None:  # without an owner that says it, the first pod stands for the key
+            key.template = spec
         reason = self._left_out(one)
         if node is not None:
             key.bound += 1

@@ -32,8 +32,12 @@ from raypipe.packing.solver import Effort, Model
 from raypipe.quantities import NANOS_PER_USD
 
 NEAREST = 3
+NOTHING = 1e-11
+"""$/h: a pod's price below this is the solver's noise."""
 ROUNDS = 12
 SLACK = 1e-9
+BOUNDLESS = 1e12
+"""$/h that stand for "no bound on what a node is worth was found"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def _solve(problem: Problem, opened: Bools, effort: Effort) -> tuple[tuple[Float
     solution = model.solve()
     if solution is None:
         return None
-    prices = np.maximum(solution.duals[:shapes], 0.0)
+    prices = np.where(solution.duals[:shapes] > NOTHING, solution.duals[:shapes], 0.0)
     limits = np.maximum(-solution.duals[shapes:first], 0.0)
     room = np.maximum(-solution.duals[first:].reshape(len(kinds), resources), 0.0)
     return (prices, limits), room / np.maximum(capacity, 1.0)
@@ -179,7 +183,7 @@ def _bound(problem: Problem, prices: Floats, sigma: Floats, paid: Floats, worth:
     scale = min(1.0, float((paid[priced] / worth[priced]).min(initial=1.0)))
     scale = scale if np.isfinite(scale) else 0.0
     with np.errstate(invalid="ignore"):
-        worth = np.nan_to_num(scale * worth, nan=np.inf)
+        worth = np.minimum(np.nan_to_num(scale * worth, nan=BOUNDLESS), BOUNDLESS)
     excess = np.where(scarce, np.maximum(0.0, worth - paid), 0.0)
     value = scale * float(prices @ problem.demand) - float(sigma @ problem.scaled_limits)
     value -= float(np.where(excess > 0, excess * np.where(scarce, problem.most, 0), 0.0).sum())

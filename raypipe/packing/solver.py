@@ -141,7 +141,7 @@ class Model:
             optimal=optimal,
             objective=float(stats.objective),
             bound=float(bound),
-            values=np.array(solved.col_value, dtype=np.float64),
+            values=np.array(solved.col_value[: len(self._columns)], dtype=np.float64),  # PuLP may add a dummy
             duals=np.array(solved.row_dual, dtype=np.float64),
         )
 

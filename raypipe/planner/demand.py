@@ -80,6 +80,11 @@ class Masks:
         self._by_content: dict[bytes, Bools] = {}
         self._kept: list[PodSpec] = []
 
+    @property
+    def size(self) -> int:
+        """How many places there are."""
+        return len(self._usable)
+
     def of(self, spec: PodSpec) -> tuple[bytes, Bools]:
         """The digest of what matters of the spec, and where it may go."""
         known = self._by_id.get(id(spec))
@@ -158,7 +163,7 @@ def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) 
         of=of,
         demand=demand,
         requests=amounts_of([spec.requests for spec in specs], resources),
-        admits=np.array(admits, dtype=bool).reshape(len(specs), -1),
+        admits=np.array(admits, dtype=bool).reshape(len(specs), masks.size),
         slice_use=np.array(
             [(spec.requests.get(GPU_SHARED, 0), spec.gpu_memory_bytes or 0) for spec in specs], dtype=np.int64
         ).reshape(len(specs), 2),

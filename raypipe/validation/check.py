@@ -1,0 +1,216 @@
+"""check_plan: every promise of a plan, one check each; all violations are reported together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from raypipe.catalog import Catalog
+from raypipe.errors import InvalidPlanError
+from raypipe.model.actions import ActionKind
+from raypipe.model.plan import FILTERS, ClusterPlan, FleetPlan, PlannedNode, Scope, Status
+from raypipe.model.snapshot import FleetSnapshot
+from raypipe.quantities import NANOS_PER_USD
+from raypipe.validation.ground import Ground
+from raypipe.validation.nodes import node_violations
+
+MONEY_SLACK = 1.5e-9
+GAP_SLACK = 2e-9
+REASONS = ("no-offering-fits", "constraint", "gang", "limit", "unavailable")
+
+
+def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    """Raise InvalidPlanError with every promise that the plan breaks for this fleet and catalogue."""
+    violations: list[str] = []
+    by_name = {cluster.name: cluster for cluster in fleet.clusters}
+    if [one.name for one in plan.clusters] != [one.name for one in fleet.clusters]:
+        violations.append("the plan's clusters are not the fleet's")
+    grounds: list[tuple[ClusterPlan, Ground]] = []
+    for one in plan.clusters:
+        cluster = by_name.get(one.name)
+        if cluster is None or one.error is not None or one.stale:
+            if cluster is not None and cluster.error is None and not one.stale and one.error is not None:
+                continue  # planning failed and says so
+            continue
+        ground = Ground(cluster, catalog, plan.scope)
+        grounds.append((one, ground))
+        violations += [f"{one.name}: {text}" for text in _cluster(one, ground)]
+    violations += _fleet(plan, fleet, grounds)
+    if violations:
+        raise InvalidPlanError(violations)
+
+
+def _cluster(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    for node in plan.nodes:
+        for text in node_violations(node, ground):
+            yield f"node {node.name}: {text}"
+    yield from _coverage(plan, ground)
+    yield from _gangs(plan, ground)
+    yield from _reserved_counts(plan, ground)
+    yield from _limits(plan, ground)
+    yield from _money(plan, ground)
+    yield from _order(plan)
+    yield from _unplaced(plan, ground)
+    yield from _actions(plan, ground)
+
+
+def _coverage(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """Every unit of demand and every counted bound pod is on one node or unplaced, and nothing else is."""
+    placed: Counter[str] = Counter()
+    for node in plan.nodes:
+        placed.update(node.pods)
+    left = Counter(dict.fromkeys(placed, 0))
+    for entry in plan.unplaced:
+        left[entry.pods] += entry.count
+    for key in sorted({*placed, *left, *ground.wanted}):
+        found, wanted = placed[key] + left[key], ground.wanted.get(key, 0)
+        if found != wanted:
+            yield f"{key}: {placed[key]} placed and {left[key]} unplaced of {wanted}"
+    if plan.bound.pods != sum(sum(node.added.values()) for node in plan.nodes):
+        yield f"the bound covers {plan.bound.pods} pods, {sum(sum(n.added.values()) for n in plan.nodes)} are placed"
+    if plan.excluded != ground.cluster.excluded:
+        yield "excluded pods are not those of the snapshot"
+
+
+def _gangs(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """At first admission a gang is placed whole or not at all."""
+    added: Counter[str] = Counter()
+    for node in plan.nodes:
+        added.update(node.added)
+    for gang in ground.cluster.gangs:
+        if gang.copies <= 0 or not gang.minimum or ground.scope is not Scope.PENDING:
+            continue
+        whole = min(added[key] // count for key, count in gang.minimum.items() if count)
+        for key, count in gang.minimum.items():
+            if added[key] < count * min(whole, gang.copies) or (whole < gang.copies and added[key] > count * whole):
+                yield f"gang {gang.name}: {added[key]} of {key} placed, which is no whole number of gangs of {count}"
+
+
+def _reserved_counts(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    used = Counter(ground.mark_of(node) for node in plan.nodes if not node.existing)
+    for mark, count in used.items():
+        offering = ground.offering(mark)
+        if offering is not None and offering.max_count is not None and count > offering.max_count:
+            yield f"{count} nodes of {mark[0]} {mark[2]} in {mark[1]}, of which there are {offering.max_count}"
+
+
+def _limits(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    for name, resource, amount, pool in ground.limits():
+        before = ground.counted(resource, pool, [node for node in plan.nodes if node.existing])
+        bought = ground.counted(resource, pool, [node for node in plan.nodes if not node.existing])
+        if bought > max(0, amount - before):
+            yield f"limit {name} is {amount}: {before} kept and {bought} bought"
+
+
+def _money(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """Sums of prices, bounds and gaps."""
+    kept = sum(price or 0 for price in ground.existing_prices())
+    before, after = kept, sum(_nanos(node.usd_per_hour) for node in plan.nodes)
+    bought = sum(_nanos(node.usd_per_hour) for node in plan.nodes if not node.existing)
+    cost = plan.usd_per_hour
+    for name, stated, true in (
+        ("before", cost.before, before),
+        ("after", cost.after, after),
+        ("bought", plan.bought.usd_per_hour, bought),
+        ("lower_bound", cost.lower_bound, _nanos(plan.bought.lower_bound) + (kept if ground.pending else 0)),
+        ("objective", plan.objective.value, after),
+    ):
+        if abs(stated - true / NANOS_PER_USD) > MONEY_SLACK:
+            yield f"usd_per_hour.{name} says {stated}, the nodes say {true / NANOS_PER_USD}"
+    if cost.lower_bound > cost.after + MONEY_SLACK:
+        yield f"the lower bound {cost.lower_bound} is above the cost {cost.after}"
+    yield from _gap("gap_fraction", plan.gap_fraction, cost.after, cost.lower_bound)
+    yield from _gap("bought.gap_fraction", plan.bought.gap_fraction, plan.bought.usd_per_hour, plan.bought.lower_bound)
+    if plan.unpriced_nodes != sum(price is None for price in ground.existing_prices()):
+        yield f"unpriced_nodes says {plan.unpriced_nodes}"
+    status = _status(plan.gap_fraction, ground.cluster.settings.gap_target_fraction)
+    if plan.status is not status:
+        yield f"status says {plan.status}, the gap says {status}"
+
+
+def _nanos(dollars: float | None) -> int:
+    return round((dollars or 0.0) * NANOS_PER_USD)
+
+
+def _gap(name: str, stated: float | None, after: float, lower: float) -> Iterator[str]:
+    true = (0.0 if after == 0 else None) if lower == 0 else after / lower - 1
+    if (stated is None) != (true is None) or (
+        stated is not None and true is not None and abs(stated - true) > GAP_SLACK
+    ):
+        yield f"{name} says {stated}, the figures say {true}"
+
+
+def _status(gap: float | None, target: float) -> Status:
+    if gap is not None and gap <= 1e-6:
+        return Status.OPTIMAL
+    return Status.WITHIN_GAP if gap is not None and gap <= target else Status.BUDGET_SPENT
+
+
+def _order(plan: ClusterPlan) -> Iterator[str]:
+    names = [node.name for node in plan.nodes]
+    if names != sorted(names) or len(set(names)) != len(names):
+        yield "nodes are not in order of name, each once"
+    keys = [(entry.pods, entry.reason) for entry in plan.unplaced]
+    if keys != sorted(keys):
+        yield "unplaced pods are not in order of key"
+
+
+def _unplaced(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    for entry in plan.unplaced:
+        if entry.reason not in REASONS or entry.count <= 0:
+            yield f"unplaced {entry.pods}: {entry.count} for reason {entry.reason!r}"
+        if (entry.reason == "limit") != (entry.limit is not None):
+            yield f"unplaced {entry.pods}: reason {entry.reason} with limit {entry.limit}"
+        names = [one.filter for one in entry.filters]
+        if names != [name for name in FILTERS if name in names]:
+            yield f"unplaced {entry.pods}: filters out of order"
+        if any(one.left == 0 for one in entry.filters[:-1]):
+            yield f"unplaced {entry.pods}: filters go on after the first 0"
+        if entry.reason == "no-offering-fits" and ground.could_be_bought_for(entry.pods):
+            yield f"unplaced {entry.pods}: {ground.could_be_bought_for(entry.pods)} would hold it, and no limit is named"
+
+
+def _actions(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    ids = [action.id for action in plan.actions]
+    if len(set(ids)) != len(ids):
+        yield "two actions have one id"
+    bought = sorted(action.object.name for action in plan.actions if action.kind is ActionKind.BUY_NODE)
+    wanted = sorted(node.name for node in plan.nodes if not node.existing) if ground.pending else []
+    if bought != wanted:
+        yield "BuyNode actions are not the nodes to buy"
+    if not ground.pending and plan.actions:
+        yield "scope whole has actions"
+    left = {entry.pods for entry in plan.unplaced}
+    for action in plan.actions:
+        if action.kind is ActionKind.BUY_NODE:
+            continue
+        ray = ground.ray_object(action.object.kind, action.object.namespace or "", action.object.name)
+        out = any(
+            key in left
+            for key in ground.gang_keys(action.object.kind, action.object.namespace or "", action.object.name)
+        )
+        if ray is None:
+            yield f"{action.kind} of {action.object.name}, which is no gang"
+        elif action.kind in (ActionKind.SUSPEND_RAY_JOB, ActionKind.SUSPEND_RAY_CLUSTER):
+            if ray.running or not ray.suspendable or ray.suspended or not out:
+                yield f"{action.kind} of {ray.name}: running {ray.running}, suspended {ray.suspended}, left out {out}"
+        elif not ray.suspended or out:
+            yield f"{action.kind} of {ray.name}: suspended {ray.suspended}, left out {out}"
+
+
+def _fleet(plan: FleetPlan, fleet: FleetSnapshot, grounds: list[tuple[ClusterPlan, Ground]]) -> Iterator[str]:
+    """Sums over clusters, and the limits of the fleet."""
+    for name in ("before", "after", "lower_bound"):
+        stated = getattr(plan.usd_per_hour, name)
+        true = sum(_nanos(getattr(one.usd_per_hour, name)) for one, _ in grounds) / NANOS_PER_USD
+        if abs(stated - true) > MONEY_SLACK:
+            yield f"usd_per_hour.{name} says {stated}, the clusters say {true}"
+    yield from _gap("gap_fraction", plan.gap_fraction, plan.usd_per_hour.after, plan.usd_per_hour.lower_bound)
+    for resource, amount in fleet.limits.items():
+        before = after = 0
+        for one, ground in grounds:
+            existing: list[PlannedNode] = [node for node in one.nodes if node.existing]
+            before += ground.counted(resource, None, existing)
+            after += ground.counted(resource, None, [node for node in one.nodes if not node.existing])
+        if after > max(0, amount - before):
+            yield f"limit fleet/{resource} is {amount}: {before} kept and {after} bought"

@@ -1,0 +1,158 @@
+"""What a plan is checked against: the snapshot and the catalogue, looked up by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from raypipe.catalog import Catalog, ExistingNode, existing_nodes, offerings_for
+from raypipe.model.nodes import Offering, daemonset_reserve
+from raypipe.model.plan import PlannedNode, Scope
+from raypipe.model.pods import BoundPods, PodSpec
+from raypipe.model.requirements import NODEPOOL
+from raypipe.model.resources import Resources, fits, minus, times, total
+from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.model.workloads import RayObject
+from raypipe.validation.eligibility import refused_by
+
+type Mark = tuple[str, str, str, str | None, bool]
+"""What names an offering in a plan: instance type, zone, capacity type, pool, whether its GPUs are sliced."""
+
+
+class Ground:
+    """One cluster's snapshot and market."""
+
+    def __init__(self, cluster: ClusterSnapshot, catalog: Catalog, scope: Scope) -> None:
+        self.cluster = cluster
+        self.scope = scope
+        self._catalog = catalog
+        self._refused: dict[tuple[int, int], str | None] = {}
+
+    @property
+    def pending(self) -> bool:
+        return self.scope is Scope.PENDING
+
+    @cached_property
+    def existing(self) -> dict[str, ExistingNode]:
+        return {one.node.name: one for one in existing_nodes(self.cluster, self._catalog)}
+
+    def existing_prices(self) -> Iterator[int | None]:
+        return (one.usd_nanos_per_hour for one in self.existing.values())
+
+    @cached_property
+    def _market(self) -> dict[Mark, Offering]:
+        offerings = offerings_for(self.cluster, self._catalog).offerings
+        return {
+            (one.instance_type, one.zone, one.capacity_type, one.pool, bool(one.gpu_slices)): one for one in offerings
+        }
+
+    def mark_of(self, node: PlannedNode) -> Mark:
+        sliced = "nvidia.com/gpu.shared" in node.allocatable and "nvidia.com/gpu" not in node.allocatable
+        return (node.instance_type, node.zone, node.capacity_type, node.pool, sliced)
+
+    def offering(self, mark: Mark) -> Offering | None:
+        return self._market.get(mark)
+
+    @cached_property
+    def specs(self) -> dict[str, PodSpec]:
+        """The specification of each key that may be placed."""
+        specs = {group.key: group.spec for group in self.cluster.demand}
+        if not self.pending:
+            specs |= {bound.key: bound.spec for bound in self.cluster.bound if bound.counted}
+        return specs
+
+    @cached_property
+    def wanted(self) -> Counter[str]:
+        """Pods of each key that must be somewhere: demand, and counted bound pods."""
+        wanted: Counter[str] = Counter()
+        for group in self.cluster.demand:
+            wanted[group.key] += group.count
+        for bound in self.cluster.bound:
+            if bound.counted:
+                wanted[bound.key] += bound.count
+        return wanted
+
+    @cached_property
+    def _bound(self) -> dict[str, list[BoundPods]]:
+        bound: dict[str, list[BoundPods]] = {}
+        for pods in self.cluster.bound:
+            bound.setdefault(pods.node, []).append(pods)
+        return bound
+
+    def bound_on(self, node: str) -> list[BoundPods]:
+        return self._bound.get(node, [])
+
+    def reserved(self, offering: Offering, node: str | None) -> dict[str, int]:
+        """What DaemonSets and pods that are not counted request there."""
+        bound = self.bound_on(node) if node is not None else []
+        running = [pods.daemonset for pods in bound if pods.daemonset is not None]
+        templates = daemonset_reserve(offering.labels, offering.taints, self.cluster.daemonsets, running)
+        return total([templates, *(times(pods.spec.requests, pods.count) for pods in bound if not pods.counted)])
+
+    def refused(self, spec: PodSpec, offering: Offering, *, existing: bool, price: int | None) -> str | None:
+        """The filter that keeps the pod off, asked once for each pair."""
+        pair = (id(spec), id(offering))
+        if pair not in self._refused:
+            self._refused[pair] = refused_by(spec, offering, self.cluster, existing=existing, price=price)
+        return self._refused[pair]
+
+    def limits(self) -> Iterator[tuple[str, str, int, str | None]]:
+        """Name, resource, amount and pool of each limit of cluster and pools."""
+        for resource, amount in self.cluster.limits.items():
+            yield f"cluster/{self.cluster.name}/{resource}", resource, amount, None
+        for pool in self.cluster.node_pools:
+            for resource, amount in pool.limits.items():
+                yield f"nodepool/{pool.name}/{resource}", resource, amount, pool.name
+
+    def counted(self, resource: str, pool: str | None, nodes: Iterable[PlannedNode]) -> int:
+        """What nodes count against a limit."""
+        amount = 0
+        for node in nodes:
+            if node.existing:
+                one = self.existing[node.name]
+                if pool is not None and one.node.labels.get(NODEPOOL) != pool:
+                    continue
+                capacity, price = one.node.capacity, one.usd_nanos_per_hour or 0
+            else:
+                offering = self.offering(self.mark_of(node))
+                if offering is None or (pool is not None and node.pool != pool):
+                    continue
+                capacity, price = offering.capacity, offering.usd_nanos_per_hour
+            amount += _counts(resource, capacity, price)
+        return amount
+
+    def could_be_bought_for(self, key: str) -> str | None:
+        """An offering without end that would hold one pod of the key, gangs apart."""
+        spec = self.specs.get(key)
+        if spec is None or any(key in gang.minimum and gang.copies for gang in self.cluster.gangs):
+            return None
+        if any(group.key == key and group.gang is not None for group in self.cluster.demand):
+            return None
+        for offering in self._market.values():
+            if offering.max_count is not None or offering.unavailable:
+                continue
+            if self.refused(spec, offering, existing=False, price=offering.usd_nanos_per_hour) is None and fits(
+                spec.requests, minus(offering.allocatable, self.reserved(offering, None))
+            ):
+                return offering.instance_type
+        return None
+
+    def ray_object(self, kind: str, namespace: str, name: str) -> RayObject | None:
+        for gang in self.cluster.gangs:
+            ray = gang.ray
+            if ray is not None and (ray.kind, ray.namespace, ray.name) == (kind, namespace, name):
+                return ray
+        return None
+
+    def gang_keys(self, kind: str, namespace: str, name: str) -> tuple[str, ...]:
+        for gang in self.cluster.gangs:
+            if gang.name == f"{kind}/{namespace}/{name}":
+                return tuple(gang.minimum)
+        return ()
+
+
+def _counts(resource: str, capacity: Resources, price: int) -> int:
+    if resource == "nodes":
+        return 1
+    return price if resource == "usdPerHour" else capacity.get(resource, 0)

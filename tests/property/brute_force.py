@@ -1,0 +1,128 @@
+"""The best plan of a small case by trying everything, in integers of its own.
+
+First who is admitted (in order: higher priority, older, unknown age last, key; a gang as one unit at the place of its
+first key), each if some way exists to place all admitted so far and it within the limits; then the least cost of nodes to
+buy for those admitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.property.cases import Case, Existing, Kind, Pod
+
+
+@dataclass(frozen=True)
+class Best:
+    """Keys admitted, and cents an hour of bought nodes."""
+
+    admitted: frozenset[str]
+    cents: int
+
+
+def best_plan(case: Case) -> Best:
+    """Admission first, then cost."""
+    admitted: list[Pod] = []
+    for unit in _units(case):
+        if _cheapest(case, [*admitted, *unit]) is not None:
+            admitted += unit
+    cents = _cheapest(case, admitted)
+    assert cents is not None
+    return Best(frozenset(pod.key for pod in admitted), cents)
+
+
+def _units(case: Case) -> list[list[Pod]]:
+    """Pods that are admitted together, in the order of admission."""
+    gangs: dict[str, list[Pod]] = {}
+    units: list[list[Pod]] = []
+    for pod in case.pods:
+        if pod.gang is None:
+            units.append([pod])
+        else:
+            gangs.setdefault(pod.gang, []).append(pod)
+    return sorted([*units, *gangs.values()], key=_place)
+
+
+def _place(unit: list[Pod]) -> tuple[int, int, str, str]:
+    created = min((pod.created for pod in unit if pod.created), default=None)
+    return (-max(pod.priority for pod in unit), created is None, created or "", min(pod.key for pod in unit))
+
+
+def _cheapest(case: Case, pods: Sequence[Pod]) -> int | None:
+    """The least cents of bought nodes that place all of `pods` within the limits, or None."""
+    best: list[int | None] = [None]
+    existing: list[list[Pod]] = [[] for _ in case.nodes]
+    bought: list[tuple[Kind, list[Pod]]] = []
+
+    def place(index: int, cents: int) -> None:
+        if best[0] is not None and cents >= best[0] and not case.limits:
+            return
+        if index == len(pods):
+            if _within(case, [kind for kind, _ in bought]) and (best[0] is None or cents < best[0]):
+                best[0] = cents
+            return
+        pod = pods[index]
+        for node, there in zip(case.nodes, existing, strict=True):
+            if _holds_existing(node, [*there, pod]):
+                there.append(pod)
+                place(index + 1, cents)
+                there.pop()
+        for kind, there in list(bought):
+            if _holds(kind, [*there, pod]):
+                there.append(pod)
+                place(index + 1, cents)
+                there.pop()
+        for kind in case.kinds:
+            if _holds(kind, [pod]):
+                bought.append((kind, [pod]))
+                place(index + 1, cents + kind.cents)
+                bought.pop()
+
+    place(0, 0)
+    return best[0]
+
+
+def _holds(kind: Kind, pods: Sequence[Pod]) -> bool:
+    if any(pod.labelled or (pod.on_demand and kind.capacity_type != "on-demand") for pod in pods):
+        return False
+    return (
+        sum(pod.cpu_m for pod in pods) <= kind.cpu_m
+        and sum(pod.memory_mib for pod in pods) <= kind.allocatable_mib
+        and sum(pod.gpus for pod in pods) <= kind.gpus
+        and len(pods) <= kind.pods
+    )
+
+
+def _holds_existing(node: Existing, pods: Sequence[Pod]) -> bool:
+    kind = node.kind
+    if any(pod.labelled and not node.labelled for pod in pods):
+        return False
+    if any(pod.on_demand and kind.capacity_type != "on-demand" for pod in pods):
+        return False
+    there = 1 if node.used_cpu_m or node.used_mib else 0
+    return (
+        node.used_cpu_m + sum(pod.cpu_m for pod in pods) <= kind.cpu_m
+        and node.used_mib + sum(pod.memory_mib for pod in pods) <= kind.allocatable_mib
+        and sum(pod.gpus for pod in pods) <= kind.gpus
+        and there + len(pods) <= kind.pods
+    )
+
+
+def _within(case: Case, bought: Sequence[Kind]) -> bool:
+    """Whether kept and bought nodes are within the limits; a limit exceeded by kept nodes alone lets nothing be bought."""
+    for name, limit in case.limits.items():
+        kept = sum(_counts(name, node.kind) for node in case.nodes)
+        if sum(_counts(name, kind) for kind in bought) > max(0, limit - kept):
+            return False
+    return True
+
+
+def _counts(name: str, kind: Kind) -> int:
+    return {
+        "cpu": kind.vcpu * 1000,
+        "memory": kind.memory_mib,
+        "nvidia.com/gpu": kind.gpus,
+        "nodes": 1,
+        "usdPerHour": kind.cents,
+    }[name]
