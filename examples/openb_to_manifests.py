@@ -3,8 +3,8 @@
     python examples/openb_to_manifests.py openb_pods_gpuspec33.csv > openb.json
     raypipe plan openb.json
 
-The trace (hkust-adsl/kubernetes-scheduler-simulator, Apache-2.0) has a row a pod: cpu in millicores, memory in MiB, GPUs,
-the share of one GPU in thousandths, and the GPU models allowed. Its model names are Alibaba's; `KINDS` says what they
+The trace (hkust-adsl/kubernetes-scheduler-simulator, Apache-2.0) has a row a pod: cpu in millicores, memory in MiB,
+GPUs, the share of one GPU in thousandths, and the GPU models allowed. Its model names are Alibaba's; `KINDS` says what they
 mean on a cloud. A share of a GPU counts as a whole one.
 """
 
@@ -14,6 +14,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 KINDS = {
@@ -68,7 +69,7 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        with open(sys.argv[1], newline="", encoding="utf-8") as lines:
+        with Path(sys.argv[1]).open(newline="", encoding="utf-8") as lines:
             items = list(pods(lines))
     except (OSError, ValueError) as error:
         print(f"openb_to_manifests: {sys.argv[1]}: {error}", file=sys.stderr)

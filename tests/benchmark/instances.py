@@ -2,8 +2,8 @@
 
 * services N of K: counts by Zipf with exponent 1.1 over K Deployments; cpu one of 50 .. 8000 m; memory [Mi] = cpu [m] x
   lognormal(0.9, 0.6) + 64; 70 % amd64, 6 % arm64, the rest either; 40 % on-demand only; three zones.
-* GPU N: Deployments of 1 .. N/20 pods with 0, 1 (three times as likely), 2, 4 or 8 GPUs of one of six lists of kinds; cpu
-  1-11 and memory 4-30 Gi a GPU, at most 90 cpu and 600 GB; amd64; 40 % on-demand only.
+* GPU N: Deployments of 1 .. N/20 pods with 0, 1 (three times as likely), 2, 4 or 8 GPUs of one of six lists of kinds;
+  cpu 1-11 and memory 4-30 Gi a GPU, at most 90 cpu and 600 GB; amd64; 40 % on-demand only.
 * mixed N: half services (of 40), half GPU.
 
 ``python -m tests.benchmark.instances services --pods 1000 --groups 100 --seed 1 --out DIR`` writes a fleet folder.

@@ -1,7 +1,7 @@
 """The best plan of a small case by trying everything, in integers of its own.
 
-First who is admitted (in order: higher priority, older, unknown age last, key; a gang as one unit at the place of its
-first key), each if some way exists to place all admitted so far and it within the limits; then the least cost of nodes to
+First who is admitted (in order: higher priority, older, unknown age last, key; a gang as one unit at the place of
+its first key), each if some way exists to place all admitted so far and it within the limits; then the least cost of nodes to
 buy for those admitted.
 """
 
@@ -110,7 +110,7 @@ def _holds_existing(node: Existing, pods: Sequence[Pod]) -> bool:
 
 
 def _within(case: Case, bought: Sequence[Kind]) -> bool:
-    """Whether kept and bought nodes are within the limits; a limit exceeded by kept nodes alone lets nothing be bought."""
+    """Whether kept and bought nodes are within the limits; one exceeded by kept nodes alone lets nothing be bought."""
     for name, limit in case.limits.items():
         kept = sum(_counts(name, node.kind) for node in case.nodes)
         if sum(_counts(name, kind) for kind in bought) > max(0, limit - kept):

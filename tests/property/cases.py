@@ -81,7 +81,9 @@ def random_case(seed: int) -> Case:
         capacity_type = draw.choice(("spot", "on-demand"))
         room = draw.choice((2, 3, 4, 58))
         kinds.append(
-            Kind(f"t{number}.x", capacity_type, vcpu, gib * 1024, vcpu * 1000 - 100, gib * 1024 - 512, room, gpus, cents)
+            Kind(
+                f"t{number}.x", capacity_type, vcpu, gib * 1024, vcpu * 1000 - 100, gib * 1024 - 512, room, gpus, cents
+            )
         )
     special = seed % 3 == 0
     gang = draw.random() < 0.3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raypipe.packing.admission import Unit, admit
-from raypipe.packing.problem import Problem, Slicing, UNLIMITED, verify
+from raypipe.packing.problem import UNLIMITED, Problem, Slicing, verify
 from raypipe.packing.solve import solve
 from raypipe.packing.solver import Effort
 from raypipe.settings import Settings

@@ -1,0 +1,180 @@
+"""``python -m tests.benchmark``: the figures of the main job on this tree, on this machine, now.
+
+Each instance is planned by the whole command, as a user types it, in a process of its own; gaps are measured against
+the aggregated LP as `tests.benchmark.aggregated` solves it, not against the plan's own word. Exit 1 where a threshold is
+missed. ``--quick`` is the part that CI runs: one seed a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raypipe.catalog import Catalog, load
+from raypipe.manifests import read_paths
+from tests.benchmark.aggregated import aggregated_bound
+from tests.benchmark.instances import fleet, instance, write
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+THRESHOLDS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("thresholds.json").read_text())["rows"]
+COMMAND = "import sys; from raypipe.cli import main; sys.exit(main())"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One whole command: exit code, wall seconds, peak RSS, and the plan it printed."""
+
+    code: int
+    seconds: float
+    mib: float
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table."""
+
+    name: str
+    runs: list[Run]
+    gaps: list[float]
+
+    def missed(self) -> list[str]:
+        limits = THRESHOLDS[self.name]
+        wrong = [f"exit {run.code}" for run in self.runs if run.code not in (0, 3)]
+        if sum(self.gaps) / len(self.gaps) > limits["gap_mean"]:
+            wrong.append(f"mean gap above {limits['gap_mean']:.0%}")
+        if max(self.gaps) > limits["gap_worst"]:
+            wrong.append(f"worst gap above {limits['gap_worst']:.0%}")
+        if min(self.gaps) < -1e-6:
+            wrong.append("cost below the bound")
+        if max(run.seconds for run in self.runs) > limits["seconds"]:
+            wrong.append(f"slower than {limits['seconds']} s")
+        if max(run.mib for run in self.runs) > limits["mib"]:
+            wrong.append(f"more than {limits['mib']} MiB")
+        return wrong
+
+    def line(self) -> str:
+        own = [run.plan["gap_fraction"] or 0.0 for run in self.runs]
+        seconds, mib = [run.seconds for run in self.runs], [run.mib for run in self.runs]
+        count = len(self.runs)
+        missed = self.missed()
+        return (
+            f"{self.name:10} {count:2}  {sum(self.gaps) / count:7.2%} {max(self.gaps):7.2%}  {sum(own) / count:7.2%} "
+            f"{max(own):7.2%}  {sum(seconds) / count:6.2f} {max(seconds):6.2f}  {max(mib):6.0f}  "
+            f"{'MISSED: ' + ', '.join(missed) if missed else 'ok'}"
+        )
+
+
+def child_environment() -> dict[str, str]:
+    """As a user would have it: bytecode compiled once and kept."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def run(arguments: list[str]) -> Run:
+    """Run raypipe in a process of its own and wait for it."""
+    with tempfile.TemporaryFile() as out:
+        started = time.perf_counter()
+        child = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=out, env=child_environment())
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        text = out.read()
+    plan = json.loads(text) if child.returncode in (0, 3) and text[:1] == b"{" else {}
+    return Run(child.returncode, seconds, usage.ru_maxrss / 1024, plan)
+
+
+def planned(name: str, folders: list[Path], catalog_path: Path, catalog: Catalog) -> Row:
+    """Plan each folder by the whole command; measure its gap against (A)."""
+    runs, gaps = [], []
+    for folder in folders:
+        one = run(["plan", str(folder), "--catalog", str(catalog_path), "-o", "json", "--quiet"])
+        cluster = read_paths([folder]).clusters[0]
+        runs.append(one)
+        gaps.append(one.plan["usd_per_hour"]["after"] / aggregated_bound(cluster, catalog) - 1)
+    return Row(name, runs, gaps)
+
+
+def openb(folder: Path) -> Path:
+    """The openb trace as a fleet folder."""
+    folder.mkdir(parents=True)
+    converter = ROOT / "examples" / "openb_to_manifests.py"
+    trace = SHARED / "traces" / "openb_pods_gpuspec33.csv"
+    with (folder / "objects.json").open("wb") as out:
+        subprocess.run([sys.executable, str(converter), str(trace)], stdout=out, check=True)
+    (folder / "fleet.json").write_text(json.dumps(fleet("objects.json")))
+    return folder
+
+
+def rows(chosen: set[str], quick: bool, catalog_path: Path, scratch: Path) -> Iterator[Row]:
+    """The rows of the table, one after the other."""
+    catalog = load(catalog_path)
+    if "openb" in chosen:
+        yield planned("openb", [openb(scratch / "openb")], catalog_path, catalog)
+    for name, pods, groups, seeds in (("services", 1000, 100, 5), ("gpu", 500, 0, 3), ("mixed", 600, 0, 3)):
+        if name in chosen:
+            numbers = range(1, 2 if quick else seeds + 1)
+            folders = [write(scratch / f"{name}{seed}", instance(name, pods, groups, seed)) for seed in numbers]
+            yield planned(name, folders, catalog_path, catalog)
+
+
+def timed(name: str, seconds: list[float]) -> bool:
+    """Print a row that is only a time; return whether it is within its threshold."""
+    limit = THRESHOLDS[name]["seconds"]
+    good = min(seconds) <= limit
+    mean = sum(seconds) / len(seconds)
+    verdict = "ok" if good else f"MISSED: slower than {limit} s"
+    print(f"{name:10} {len(seconds):2}  {'':16} {'':16} {mean:6.2f} {max(seconds):6.2f}  {'':6}  {verdict}")
+    return good
+
+
+def load_times(catalog_path: Path, count: int = 5) -> list[float]:
+    """Seconds to read the catalogue, in this process."""
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        load(catalog_path)
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def main() -> int:
+    """Print the table; 1 where a threshold is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--catalog", type=Path, default=SHARED / "catalog", help="the big catalogue")
+    parser.add_argument("--rows", default="openb,services,gpu,mixed,catalogue,help", help="comma list (default: all)")
+    parser.add_argument("--quick", action="store_true", help="one seed a row")
+    arguments = parser.parse_args()
+    chosen = set(arguments.rows.split(","))
+    if not arguments.catalog.is_dir():
+        print(f"skipped: no catalogue at {arguments.catalog}", file=sys.stderr)
+        return 0
+    run(["--help"])  # compiles what is not compiled yet
+    run(["plan", "--help"])
+    print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
+    print("row         n  gap to (A): mean, worst   own gap: mean, worst   s mean, worst     MiB  thresholds")
+    good = True
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in rows(chosen, arguments.quick, arguments.catalog, Path(scratch)):
+            print(row.line(), flush=True)
+            good &= not row.missed()
+    if "catalogue" in chosen:
+        good &= timed("catalogue", load_times(arguments.catalog))
+    if "help" in chosen:
+        good &= timed("help", [run(["--help"]).seconds for _ in range(7)])
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
