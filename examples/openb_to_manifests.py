@@ -4,8 +4,8 @@
     raypipe plan openb.json
 
 The trace (hkust-adsl/kubernetes-scheduler-simulator, Apache-2.0) has a row a pod: cpu in millicores, memory in MiB,
-GPUs, the share of one GPU in thousandths, and the GPU models allowed. Its model names are Alibaba's; `KINDS` says what they
-mean on a cloud. A share of a GPU counts as a whole one.
+GPUs, the share of one GPU in thousandths, and the GPU models allowed. Its model names are Alibaba's; `KINDS` says what
+they mean on a cloud. A share of a GPU counts as a whole one.
 """
 
 from __future__ import annotations

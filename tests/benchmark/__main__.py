@@ -1,7 +1,7 @@
 """``python -m tests.benchmark``: the figures of the main job on this tree, on this machine, now.
 
 Each instance is planned by the whole command, as a user types it, in a process of its own; gaps are measured against
-the aggregated LP as `tests.benchmark.aggregated` solves it, not against the plan's own word. Exit 1 where a threshold is
+the aggregated LP as `tests.benchmark.aggregated` solves it, not the plan's own word. Exit 1 where a threshold is
 missed. ``--quick`` is the part that CI runs: one seed a row.
 """
 

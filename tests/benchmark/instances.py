@@ -31,15 +31,20 @@ def services(pods: int, groups: int, rng: Rng) -> list[dict[str, Any]]:
     shares = 1.0 / np.arange(1, groups + 1) ** 1.1
     counts = np.maximum(1, np.floor(pods * shares / shares.sum())).astype(int)
     counts[0] += pods - int(counts.sum())
-    result = []
-    for number, count in enumerate(counts.tolist()):
-        cpu = int(rng.choice(CPUS))
-        memory = int(cpu * rng.lognormal(0.9, 0.6) + 64)
-        draw = rng.random()
-        arch = "amd64" if draw < 0.70 else "arm64" if draw < 0.76 else None
-        requests = {"cpu": f"{cpu}m", "memory": f"{memory}Mi"}
-        result.append(deployment(f"service-{number:03d}", count, requests, arch, rng.random() < 0.4))
-    return result
+    cpus = rng.choice(CPUS, size=groups)
+    memories = (cpus * rng.lognormal(0.9, 0.6, size=groups) + 64).astype(int)
+    archs = np.select([(draws := rng.random(groups)) < 0.70, draws < 0.76], ["amd64", "arm64"], default="")
+    on_demand = rng.random(groups) < 0.4
+    return [
+        deployment(
+            f"service-{k:03d}",
+            int(counts[k]),
+            {"cpu": f"{cpus[k]}m", "memory": f"{memories[k]}Mi"},
+            str(archs[k]) or None,
+            bool(on_demand[k]),
+        )
+        for k in range(groups)
+    ]
 
 
 def gpus(pods: int, rng: Rng) -> list[dict[str, Any]]:

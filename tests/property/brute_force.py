@@ -1,8 +1,8 @@
 """The best plan of a small case by trying everything, in integers of its own.
 
 First who is admitted (in order: higher priority, older, unknown age last, key; a gang as one unit at the place of
-its first key), each if some way exists to place all admitted so far and it within the limits; then the least cost of nodes to
-buy for those admitted.
+its first key), each if some way exists to place all admitted so far and it within the limits; then the least cost of
+nodes to buy for those admitted.
 """
 
 from __future__ import annotations
