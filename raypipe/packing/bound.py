@@ -166,7 +166,7 @@ def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) ->
     for j in np.flatnonzero(worth > paid * (1 + SLACK) + SLACK * 1e-3) if len(candidates) else ():
         weight = candidates[chosen[j]]
         size = float(problem.capacity[j] @ weight)
-        wanted[:, j] = problem.fits[:, j] & (_ratio(problem, prices, weight) * size > paid[j])
+        wanted[:, j] = problem.fits[:, j] & (prices > 0)  # all: another λ may fail on other pods
         if endless[j] and size > 0:
             supported = problem.requests @ weight * (paid[j] / size)
             lowered = np.where(problem.fits[:, j], np.minimum(lowered, supported), lowered)

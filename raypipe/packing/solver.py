@@ -30,6 +30,8 @@ import pulp
 from raypipe.packing.problem import Floats
 
 SIMPLEX_ITERATIONS = 200_000
+DUAL_TOLERANCE = 1e-10
+"""The tightest that HiGHS knows: a pod may cost less than the usual 1e-7 $/h."""
 
 
 @cache
@@ -120,6 +122,8 @@ class Model:
     def solve(self, search_nodes: int = 1, start: Sequence[float] | None = None) -> Solution | None:
         """Solve it, or return None where there is no solution (infeasible, or none was found within the budget)."""
         options: dict[str, Any] = {"simplex_iteration_limit": SIMPLEX_ITERATIONS, "output_flag": False}
+        if not self.integer:
+            options["dual_feasibility_tolerance"] = DUAL_TOLERANCE
         if self.integer:
             options |= {"mip_max_nodes": search_nodes, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-9}
         if start is not None:
