@@ -322,8 +322,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         typer.main.get_command(app).main(args=argv, prog_name="raypipe")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
-    except BrokenPipeError:
-        return _abandoned()
     except RaypipeError as error:
         return _refused(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches the user
@@ -352,12 +350,6 @@ def _internal(error: Exception) -> int:
     return FAILED
 
 
-def _abandoned() -> int:
-    """The reader of stdout has gone (``| head``): nothing more can be said, and nothing is wrong."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
-
-
 def _printable(stream: object) -> None:
     """A terminal that cannot show a character gets a question mark instead of a failure."""
     if isinstance(stream, io.TextIOWrapper):
@@ -365,8 +357,12 @@ def _printable(stream: object) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()  # here, so that a reader that has gone is noticed here
+    """Print a result; a reader that has gone (``| head``) has seen enough, and nothing is wrong."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(text: str) -> None:

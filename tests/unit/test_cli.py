@@ -291,7 +291,11 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_a_reader_that_has_gone_is_no_failure() -> None:
-    code = "import sys; from raypipe.cli import main, _print; sys.exit(main(['--version']))"
-    command = f'"{sys.executable}" -c "{code}" | true; exit "${{PIPESTATUS[0]}}"'
-    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert run.stderr == ""
+    code = "import sys, time; from raypipe.cli import main; time.sleep(0.2); sys.exit(main(['--version']))"
+    run = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{code}" | true; exit "${{PIPESTATUS[0]}}"'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
