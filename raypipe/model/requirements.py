@@ -2,8 +2,8 @@
 
 An offering or a node carries concrete labels, so a requirement is simply true or false of it, as in kube-scheduler
 (`k8s.io/component-helpers/scheduling/corev1/nodeaffinity`): an absent label fails In, Exists, Gt and Lt and passes
-NotIn and DoesNotExist. Selectors are kept to the letter; aliases of GPU names apply only to raypipe's and Luna's own words
-(`gpu_name`).
+NotIn and DoesNotExist. Selectors are kept to the letter; aliases of GPU names apply only to raypipe's and Luna's own
+words (`gpu_name`).
 """
 
 from __future__ import annotations

@@ -166,8 +166,8 @@ def _unplaced(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
             yield f"unplaced {entry.pods}: filters out of order"
         if any(one.left == 0 for one in entry.filters[:-1]):
             yield f"unplaced {entry.pods}: filters go on after the first 0"
-        if entry.reason == "no-offering-fits" and ground.could_be_bought_for(entry.pods):
-            yield f"unplaced {entry.pods}: {ground.could_be_bought_for(entry.pods)} would hold it, and no limit is named"
+        if entry.reason == "no-offering-fits" and (kind := ground.could_be_bought_for(entry.pods)):
+            yield f"unplaced {entry.pods}: {kind} would hold it, and no limit is named"
 
 
 def _actions(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
