@@ -1,8 +1,8 @@
 """Custom machine shapes (GCE): vCPUs and memory bought apart, in steps.
 
 The rule (S6; cloud.google.com/compute/docs/instances/creating-instance-with-custom-machine-type): one vCPU or an even
-number; memory in steps of 0.25 GiB, at least 0.5 GiB a vCPU. Price = vCPUs x $/vCPU-h + GiB x $/GiB-h. Each distinct pod
-of the demand gives one candidate, the smallest shape that holds it beside what the system reserves.
+number; memory in steps of 0.25 GiB, at least 0.5 GiB a vCPU. Price = vCPUs x $/vCPU-h + GiB x $/GiB-h. Each distinct
+pod of the demand gives one candidate, the smallest shape that holds it beside what the system reserves.
 """
 
 from __future__ import annotations

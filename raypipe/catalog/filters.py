@@ -1,8 +1,8 @@
 """Which offerings a pod may use, and, where there is none, which filter removed the last.
 
 The filters, in their order: pool (taints, and categories that only pods naming them may use), arch, selector, gpu,
-price, size, availability, constraint. They are masks over all offerings at once; what a mask means for one offering is said by
-`PodSpec.may_run_on` and `Requirement.admits`, and a test holds the two against each other.
+price, size, availability, constraint. They are masks over all offerings at once; what a mask means for one offering is
+said by `PodSpec.may_run_on` and `Requirement.admits`, and a test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Filters:
         return tuple(counts)
 
     def why_not(self, spec: PodSpec) -> tuple[str, str]:
-        """The filter that removed the last candidate, and the nearest miss in a sentence; ("", "") where one is left."""
+        """The filter that removed the last candidate, and the nearest miss; ("", "") where one is left."""
         before = np.ones(len(self._offerings), dtype=bool)
         if not len(before):
             return "pool", "nothing can be bought for this cluster"

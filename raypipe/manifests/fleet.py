@@ -1,7 +1,8 @@
 """Fleet files: which clusters there are, what may be bought for each, and where their manifests lie.
 
 A key that is not known is an error with its nearest spelling. Provider, region and zones have defaults, and each
-default taken is one note. A cluster that cannot be read keeps its problems as its `error`, so that the others are planned.
+default taken is one note. A cluster that cannot be read keeps its problems as its `error`, so that the
+others are planned.
 """
 
 from __future__ import annotations
