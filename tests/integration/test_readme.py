@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,36 +11,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raypipe.cli import main
 from raypipe.manifests import read_paths
+from tests.integration.readme import rerun
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [(language, text) for language, text in BLOCK.findall(README)]
-SESSIONS = [text for language, text in BLOCKS if language == "console"]
-SECONDS = re.compile(r"planned in \d+\.\d s")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def steps(session: str) -> list[tuple[str, str]]:
-    """The commands of a console session, each with what it prints."""
-    parts = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
-    return [(part.partition("\n")[0], part.partition("\n")[2].strip("\n")) for part in parts]
-
-
-@pytest.mark.parametrize("session", SESSIONS, ids=[steps(session)[0][0] for session in SESSIONS])
-def test_a_session_prints_what_it_is_said_to_print(
-    session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_session_prints_what_it_is_said_to_print(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    for command, shown in steps(session):
-        words = shlex.split(command)
-        assert words[0] == "raypipe"
-        main(words[1:])
-        printed = capsys.readouterr().out.strip("\n")
-        assert printed or "--quiet" in words, command
-        assert SECONDS.sub("planned in … s", printed) == SECONDS.sub("planned in … s", shown), command
+    assert rerun(README) == README, "where that is as it should be: python -m tests.integration.readme"
 
 
 def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
