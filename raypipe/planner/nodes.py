@@ -48,7 +48,7 @@ def node_prefix(cluster: str) -> str:
     """The cluster's name as node names carry it: lower case, [a-z0-9-], at most 30 characters.
 
     >>> node_prefix("research"), node_prefix("arn:aws:eks:x")
-    ('research', 'arn-aws-eks-x-86f6')
+    ('research', 'arn-aws-eks-x-7c84')
     """
     name = re.sub(r"[^a-z0-9-]+", "-", cluster.lower()).strip("-")
     if name == cluster and len(name) <= LONGEST_CLUSTER:

@@ -110,7 +110,9 @@ class Ground:
         amount = 0
         for node in nodes:
             if node.existing:
-                one = self.existing[node.name]
+                one = self.existing.get(node.name)
+                if one is None:  # told already
+                    continue
                 if pool is not None and one.node.labels.get(NODEPOOL) != pool:
                     continue
                 capacity, price = one.node.capacity, one.usd_nanos_per_hour or 0

@@ -1,0 +1,168 @@
+"""The second opinion refuses every kind of wrong plan, and says which promise was broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from raypipe.catalog import Catalog, load
+from raypipe.errors import InvalidPlanError
+from raypipe.fleet import plan_fleet
+from raypipe.model.nodes import Node
+from raypipe.model.plan import FleetPlan
+from raypipe.model.pods import BoundPods, DaemonSet, PodGroup, PodSpec
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
+from raypipe.model.workloads import Gang, RayObject
+from raypipe.validation import check_plan
+from raypipe.validation.eligibility import slices_fit
+
+GIB = 2**30
+JOB = "RayJob/ml/big"
+
+
+def spec(cpu: int, gib: int, **fields: Any) -> PodSpec:
+    return PodSpec(requests={"cpu": cpu, "memory": gib * GIB, "pods": 1} | fields.pop("more", {}), **fields)
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load(None)
+
+
+@pytest.fixture(scope="module")
+def fleet() -> FleetSnapshot:
+    """A web Deployment, a pod bound to an existing node, a gang that a limit keeps out, and a DaemonSet."""
+    node = Node(
+        name="node-1",
+        labels={
+            "node.kubernetes.io/instance-type": "m5.xlarge",
+            "topology.kubernetes.io/zone": "us-east-1a",
+            "karpenter.sh/capacity-type": "on-demand",
+        },
+        capacity={"cpu": 4000, "memory": 16 * GIB, "pods": 58},
+        allocatable={"cpu": 3920, "memory": 14 * GIB, "pods": 58},
+    )
+    gang = Gang(
+        name=JOB,
+        minimum={f"{JOB}/head": 1, f"{JOB}/worker/gpu": 1},
+        ray=RayObject(kind="RayJob", namespace="ml", name="big", suspendable=True),
+    )
+    cluster = ClusterSnapshot(
+        name="web",
+        zones=("us-east-1a",),
+        limits={"nvidia.com/gpu": 0},
+        nodes=(node,),
+        bound=(BoundPods(node="node-1", key="Pod/default/old", spec=spec(3500, 4)),),
+        daemonsets=(DaemonSet(key="DaemonSet/kube-system/agent", spec=spec(100, 1)),),
+        demand=(
+            PodGroup(key="Deployment/default/web", spec=spec(1500, 4), count=5),
+            PodGroup(key=f"{JOB}/head", spec=spec(1000, 2), count=1, gang=JOB),
+            PodGroup(key=f"{JOB}/worker/gpu", spec=spec(1000, 2, more={"nvidia.com/gpu": 1}), count=1, gang=JOB),
+        ),
+        gangs=(gang,),
+    )
+    return FleetSnapshot(clusters=(cluster,))
+
+
+@pytest.fixture(scope="module")
+def plan(fleet: FleetSnapshot, catalog: Catalog) -> FleetPlan:
+    return plan_fleet(fleet, catalog)
+
+
+def bought(cluster: dict[str, Any]) -> dict[str, Any]:
+    return next(node for node in cluster["nodes"] if not node["existing"])
+
+
+def kept(cluster: dict[str, Any]) -> dict[str, Any]:
+    return next(node for node in cluster["nodes"] if node["existing"])
+
+
+def put(node: dict[str, Any], key: str, count: int) -> None:
+    node["pods"][key] = node["added"][key] = count
+
+
+MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a pod too few": (lambda c: put(bought(c), "Deployment/default/web", 1), "placed and"),
+    "a pod that nobody asked for": (lambda c: put(bought(c), "Pod/default/ghost", 1), "nobody asked for"),
+    "more than fits": (lambda c: put(bought(c), "Deployment/default/web", 500), "allocatable"),
+    "a bound pod lost": (lambda c: kept(c)["pods"].clear(), "bound there"),
+    "another price": (lambda c: bought(c).update(usd_per_hour=0.001), "price"),
+    "another list price": (lambda c: bought(c).update(list_usd_per_hour=9.0), "list price"),
+    "a type that is not sold": (lambda c: bought(c).update(instance_type="m5.gigantic"), "cannot be bought"),
+    "a zone that is not declared": (lambda c: bought(c).update(zone="us-east-1f"), "cannot be bought"),
+    "a node that does not exist": (lambda c: kept(c).update(name="node-2"), "does not exist"),
+    "a name of another cluster": (lambda c: bought(c).update(name="zzz-0123456789-0001"), "name does not begin"),
+    "nodes out of order": (lambda c: c["nodes"].reverse(), "order of name"),
+    "a sum too low": (lambda c: c["usd_per_hour"].update(after=0.1), "usd_per_hour.after"),
+    "another cost before": (lambda c: c["usd_per_hour"].update(before=0.0), "usd_per_hour.before"),
+    "a bound above the cost": (lambda c: c["usd_per_hour"].update(lower_bound=99.0), "lower bound"),
+    "a gap too small": (lambda c: c.update(gap_fraction=-0.5), "gap_fraction"),
+    "a status too good": (lambda c: c.update(status="within-gap"), "status"),
+    "quantities that lie": (lambda c: bought(c)["requested"].update(cpu="1m"), "requested says"),
+    "a reserve that lies": (lambda c: bought(c)["reserved"].update(cpu="0"), "reserved says"),
+    "room that lies": (lambda c: bought(c)["allocatable"].update(cpu="99"), "allocatable says"),
+    "an unplaced pod forgotten": (lambda c: c["unplaced"].pop(), "unplaced of"),
+    "a reason that does not exist": (lambda c: c["unplaced"][0].update(reason="mood"), "reason"),
+    "a limit without its name": (lambda c: c["unplaced"][0].update(limit=None), "with limit None"),
+    "filters out of order": (lambda c: c["unplaced"][0]["filters"].reverse(), "filters"),
+    "a purchase forgotten": (lambda c: [c["actions"].remove(a) for a in c["actions"] if a["kind"] == "BuyNode"], "BuyNode"),
+    "an action twice": (lambda c: c["actions"].append(c["actions"][-1]), "one id"),
+    "a resume of what is not suspended": (lambda c: c["actions"][0].update(kind="ResumeRayJob"), "ResumeRayJob"),
+    "a bound of fewer pods": (lambda c: c["bound"].update(pods=1), "bound covers"),
+    "unpriced nodes": (lambda c: c.update(unpriced_nodes=7), "unpriced_nodes"),
+    "somebody excluded": (lambda c: c["excluded"].append({"pods": "x", "count": 1, "reason": "gated"}), "excluded"),
+}  # fmt: skip
+
+
+def test_a_valid_plan_passes(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    check_plan(plan, fleet, catalog)
+    assert {action.kind for action in plan.actions} == {"SuspendRayJob", "BuyNode"}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_broken_promise_is_named(name: str, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    change, word = MUTATIONS[name]
+    content = json.loads(plan.to_json())
+    change(content["clusters"][0])
+    with pytest.raises(InvalidPlanError, match=word):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    content = json.loads(plan.to_json())
+    cluster = content["clusters"][0]
+    put(bought(cluster), f"{JOB}/head", 1)
+    cluster["unplaced"] = [entry for entry in cluster["unplaced"] if entry["pods"] != f"{JOB}/head"]
+    with pytest.raises(InvalidPlanError, match="gang"):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_what_a_pod_may_not_use_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    import dataclasses
+
+    cluster = fleet.clusters[0]
+    picky = dataclasses.replace(
+        cluster.demand[0], spec=dataclasses.replace(cluster.demand[0].spec, capacity_types=("reserved",))
+    )
+    changed = dataclasses.replace(cluster, demand=(picky, *cluster.demand[1:]))
+    with pytest.raises(InvalidPlanError, match="capacity type"):
+        check_plan(plan, dataclasses.replace(fleet, clusters=(changed,)), catalog)
+
+
+def test_a_limit_of_the_fleet_binds_too(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    import dataclasses
+
+    with pytest.raises(InvalidPlanError, match="limit fleet/nodes is 1"):
+        check_plan(plan, dataclasses.replace(fleet, limits={"nodes": 1}), catalog)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gpus", "fit"),
+    [([4, 4, 4, 4], 1, True), ([5, 5, 5, 5], 1, False), ([9, 9], 1, False), ([9, 9], 2, True), ([9, 9, 7, 7], 2, True),
+     ([9, 9, 8], 2, False), ([0] * 8, 2, True), ([0] * 9, 2, False)],
+)  # fmt: skip
+def test_slices_on_one_gpu_never_exceed_its_memory(sizes: list[int], gpus: int, fit: bool) -> None:
+    assert slices_fit(sizes, gpus, 4, 16) is fit
