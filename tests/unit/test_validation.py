@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -108,7 +109,7 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a reason that does not exist": (lambda c: c["unplaced"][0].update(reason="mood"), "reason"),
     "a limit without its name": (lambda c: c["unplaced"][0].update(limit=None), "with limit None"),
     "filters out of order": (lambda c: c["unplaced"][0]["filters"].reverse(), "filters"),
-    "a purchase forgotten": (lambda c: [c["actions"].remove(a) for a in c["actions"] if a["kind"] == "BuyNode"], "BuyNode"),
+    "a purchase forgotten": (lambda c: c["actions"].pop(), "BuyNode"),
     "an action twice": (lambda c: c["actions"].append(c["actions"][-1]), "one id"),
     "a resume of what is not suspended": (lambda c: c["actions"][0].update(kind="ResumeRayJob"), "ResumeRayJob"),
     "a bound of fewer pods": (lambda c: c["bound"].update(pods=1), "bound covers"),
@@ -141,20 +142,15 @@ def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: 
 
 
 def test_what_a_pod_may_not_use_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
-    import dataclasses
-
     cluster = fleet.clusters[0]
-    picky = dataclasses.replace(
-        cluster.demand[0], spec=dataclasses.replace(cluster.demand[0].spec, capacity_types=("reserved",))
-    )
+    reserved = dataclasses.replace(cluster.demand[0].spec, capacity_types=("reserved",))
+    picky = dataclasses.replace(cluster.demand[0], spec=reserved)
     changed = dataclasses.replace(cluster, demand=(picky, *cluster.demand[1:]))
     with pytest.raises(InvalidPlanError, match="capacity type"):
         check_plan(plan, dataclasses.replace(fleet, clusters=(changed,)), catalog)
 
 
 def test_a_limit_of_the_fleet_binds_too(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
-    import dataclasses
-
     with pytest.raises(InvalidPlanError, match="limit fleet/nodes is 1"):
         check_plan(plan, dataclasses.replace(fleet, limits={"nodes": 1}), catalog)
 
