@@ -1,0 +1,113 @@
+"""`packing: shared` and `dedicated`: who shares a node and who gets his own (S6, L4), and time-slices (S9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from raypipe.catalog import Catalog, load
+from raypipe.fleet import plan_fleet
+from raypipe.model.plan import ClusterPlan
+from raypipe.model.pods import PodGroup, PodSpec
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
+from raypipe.validation import check_plan
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load(None)
+
+
+def planned(cluster: ClusterSnapshot, catalog: Catalog) -> ClusterPlan:
+    fleet = FleetSnapshot(clusters=(cluster,))
+    plan = plan_fleet(fleet, catalog)
+    check_plan(plan, fleet, catalog)
+    return plan.clusters[0]
+
+
+def group(cpu: int, memory: int, count: int, *, gpus: int = 0, annotated: bool = False, name: str = "a") -> PodGroup:
+    requests = {"cpu": cpu, "memory": memory, "pods": 1} | ({"nvidia.com/gpu": gpus} if gpus else {})
+    spec = PodSpec(requests=requests, instance_annotation=annotated)
+    return PodGroup(key=f"Deployment/default/{name}", spec=spec, count=count)
+
+
+def shared(*groups: PodGroup) -> ClusterSnapshot:
+    return ClusterSnapshot(
+        name="small",
+        zones=("us-east-1a",),
+        packing="shared",
+        shared_node={"cpu": 8000, "memory": 32 * GIB},
+        dedicated_from={"cpu": 3000, "memory": 12 * GIB},
+        demand=groups,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pods", "nodes"),
+    [
+        (group(2999, GIB, 2), 1),
+        (group(3000, GIB, 2), 2),
+        (group(3001, GIB, 2), 2),
+        (group(100, 12 * GIB - 1, 2), 1),
+        (group(100, 12 * GIB, 2), 2),
+        (group(100, 12 * GIB + 1, 2), 2),
+        (group(2999, 12 * GIB - 1, 2), 1),
+        (group(100, GIB, 2, gpus=1), 2),
+        (group(100, GIB, 2, annotated=True), 2),
+        (group(0, 0, 2), 1),
+    ],
+    ids=[
+        "cpu just below",
+        "cpu at the threshold",
+        "cpu just above",
+        "memory just below",
+        "memory at the threshold",
+        "memory just above",
+        "both just below",
+        "a GPU",
+        "an instance annotation",
+        "nothing requested",
+    ],
+)
+def test_pods_at_or_above_a_threshold_get_nodes_of_their_own(pods: PodGroup, nodes: int, catalog: Catalog) -> None:
+    assert len(planned(shared(pods), catalog).nodes) == nodes
+
+
+def test_small_pods_share_the_cheapest_type_of_at_least_the_configured_size(catalog: Catalog) -> None:
+    plan = planned(shared(group(1000, 2 * GIB, 14)), catalog)
+    kinds = {node.instance_type for node in plan.nodes}
+    assert len(kinds) == 1
+    kind = catalog.type_of("aws", kinds.pop())
+    assert kind is not None
+    assert kind.vcpu_millicores >= 8000
+    assert kind.memory_bytes >= 32 * GIB
+
+
+def test_two_hundred_small_pods_use_few_nodes_more_than_arithmetic_needs(catalog: Catalog) -> None:
+    plan = planned(shared(group(700, 2 * GIB, 120), group(250, GIB, 80, name="b")), catalog)
+    assert sum(sum(node.pods.values()) for node in plan.nodes) == 200
+    kind = catalog.type_of("aws", plan.nodes[0].instance_type)
+    assert kind is not None
+    least = -(-(120 * 700 + 80 * 250) // kind.allocatable["cpu"])
+    assert len(plan.nodes) <= least * 1.15 + 1
+
+
+def test_dedicated_gives_each_pod_its_own_node(catalog: Catalog) -> None:
+    cluster = ClusterSnapshot(name="own", zones=("us-east-1a",), packing="dedicated", demand=(group(500, GIB, 4),))
+    plan = planned(cluster, catalog)
+    assert [sum(node.pods.values()) for node in plan.nodes] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("pods", "gpus"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (16, 4)])
+def test_slices_need_ceil_of_n_over_k_gpus_from_the_first_purchase(pods: int, gpus: int, catalog: Catalog) -> None:
+    requests = {"cpu": 100, "memory": GIB, "pods": 1, "nvidia.com/gpu.shared": 1}
+    cluster = ClusterSnapshot(
+        name="slices",
+        zones=("us-east-1a",),
+        gpu_slices={"t4": 4},
+        demand=(PodGroup(key="Deployment/default/infer", spec=PodSpec(requests=requests), count=pods),),
+    )
+    nodes = planned(cluster, catalog).nodes
+    slices = sum(int(node.allocatable["nvidia.com/gpu.shared"]) for node in nodes)
+    assert slices == 4 * gpus
