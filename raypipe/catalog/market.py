@@ -148,12 +148,23 @@ def _rows(cluster: ClusterSnapshot, catalog: Catalog, left_out: _LeftOut) -> Ite
 def _with_spot(prices: list[Price], settings: Settings, left_out: _LeftOut) -> list[Price]:
     """Prices with spot estimated where it is not known, and spot offerings left out by ratio and interruption."""
     listed = {price.zone: price.usd_nanos_per_hour for price in prices if price.capacity_type == "on-demand"}
+    ratio, estimate = settings.max_spot_price_ratio, settings.spot_price_ratio_estimate
+    if prices and estimate is not None and not any(price.capacity_type == "spot" for price in prices):
+        message = f"spot: price estimated as {estimate:g} of on-demand where the catalogue has none"
+        left_out.counts["spot-price-estimated", message] += len(prices)
+        prices = prices + [
+            price._replace(
+                capacity_type="spot",
+                usd_nanos_per_hour=_share(price.usd_nanos_per_hour, estimate),
+                interruption_bucket=None,
+            )
+            for price in prices
+        ]
     result = []
     for price in prices:
         if price.capacity_type == "spot":
             base = listed.get(price.zone, listed.get(""))
-            ratio = settings.max_spot_price_ratio
-            if ratio < 1.0 and base is not None and price.usd_nanos_per_hour > base * ratio:
+            if ratio < 1.0 and base is not None and price.usd_nanos_per_hour > _share(base, ratio):
                 left_out.counts["spot-price-ratio", f"spot: dearer than {ratio:g} of on-demand is left out"] += 1
                 continue
             if (price.interruption_bucket or 0) > settings.max_spot_interrupt_bucket:
@@ -161,15 +172,12 @@ def _with_spot(prices: list[Price], settings: Settings, left_out: _LeftOut) -> l
                 left_out.counts["spot-interruption", message] += 1
                 continue
         result.append(price)
-    estimate = settings.spot_price_ratio_estimate
-    if estimate is not None and not any(price.capacity_type == "spot" for price in prices):
-        for price in prices:
-            exact = Decimal(price.usd_nanos_per_hour) * Decimal(str(estimate))
-            nanos = int(exact.to_integral_value(ROUND_HALF_EVEN))
-            result.append(price._replace(capacity_type="spot", usd_nanos_per_hour=nanos, interruption_bucket=None))
-            message = f"spot: price estimated as {estimate:g} of on-demand where the catalogue has none"
-            left_out.counts["spot-price-estimated", message] += 1
     return result
+
+
+def _share(usd_nanos: int, ratio: float) -> int:
+    """A fraction of a price, to the nano-dollar."""
+    return int((Decimal(usd_nanos) * Decimal(str(ratio))).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _in_zones(prices: Iterable[Price], cluster: ClusterSnapshot) -> _Rows:

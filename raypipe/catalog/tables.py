@@ -133,7 +133,8 @@ def _noted(notes: Mapping[tuple[str, str], int]) -> Iterator[Note]:
 def _read(
     file: Path, required: Sequence[str], known: Sequence[str], problems: list[Problem]
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV file; the rows are empty where the header is wrong."""
+    """Header and rows of a CSV file; both are empty where the header is wrong."""
+    before = len(problems)
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.reader(lines, strict=True))
@@ -158,7 +159,7 @@ def _read(
     problems.extend(
         Problem(file=str(file), line=1, field=name, found="a column twice", expected="it once") for name in twice
     )
-    return (header, rows[1:]) if not problems else ([], [])
+    return (header, rows[1:]) if len(problems) == before else ([], [])
 
 
 def _types(file: Path, problems: list[Problem], digest: hashlib._Hash) -> dict[tuple[str, str], TypeRow]:
@@ -211,7 +212,7 @@ def _type_row(cells: dict[str, str], file: str, line: int, problems: list[Proble
     for name in _INTEGERS:
         text = cells.get(name, "").strip()
         if text:
-            numbers[name] = int(_number(text, 0, 1e9, file, line, name, problems))
+            numbers[name] = _whole(text, file, line, name, problems)
     if len(problems) > before:
         return None
     extra = tuple(sorted((name, text) for name, text in cells.items() if name not in TYPE_COLUMNS and text))
@@ -250,6 +251,16 @@ def _number(
     expected = f"a number from {low:g} to {high:g}"
     problems.append(Problem(file=file, line=line, field=field_name, found=repr(text)[:80], expected=expected))
     return low
+
+
+def _whole(text: str, file: str, line: int, field_name: str, problems: list[Problem]) -> int:
+    """A whole number of at least 0; a part of a GPU is no GPU, so nothing is rounded."""
+    value = _number(text, 0, 1e9, file, line, field_name, problems)
+    if value != int(value):
+        problems.append(
+            Problem(file=file, line=line, field=field_name, found=repr(text)[:80], expected="a whole number")
+        )
+    return int(value)
 
 
 def _prices(
@@ -308,8 +319,8 @@ def _usd_nanos(text: str, file: str, line: int, problems: list[Problem]) -> int:
         value = float(text)
     except ValueError:
         value = math.nan
-    if 0 < value <= LARGEST_USD_PER_HOUR:
-        return round(value * NANOS_PER_USD)
+    if 0 < value <= LARGEST_USD_PER_HOUR and (nanos := round(value * NANOS_PER_USD)):
+        return nanos
     expected = f"dollars an hour above 0 and at most {LARGEST_USD_PER_HOUR}"
     problems.append(Problem(file=file, line=line, field="usd_per_hour", found=repr(text)[:80], expected=expected))
     return 1
