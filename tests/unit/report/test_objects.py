@@ -32,6 +32,10 @@ def test_a_node_to_buy_is_a_whole_node_claim() -> None:
     }
 
 
+def test_a_node_claim_without_a_node_class_says_what_is_missing() -> None:
+    assert "# Karpenter wants a nodeClassRef" in render(fleet_plan(cluster(actions=(buy(node()),))))
+
+
 def test_a_change_is_a_merge_patch_that_names_its_object_under_its_reason() -> None:
     text = render(fleet_plan(cluster(actions=(SUSPEND,))))
     assert documents(text) == [
