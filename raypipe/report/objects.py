@@ -34,9 +34,7 @@ def _cluster(cluster: ClusterPlan) -> Iterator[str]:
         what = "object" if action.kind is ActionKind.BUY_NODE else "merge patch"
         yield "---\n" + _comment(f"{action.kind} {action.id} in cluster {cluster.name}, {what}: {action.reason}")
         if action.kind is ActionKind.BUY_NODE and "nodeClassRef" not in action.set.get("spec", {}):
-            yield _comment(
-                "Karpenter wants a nodeClassRef: name one as `nodeClass` in the fleet file, or use a NodePool"
-            )
+            yield _comment("Karpenter wants a nodeClassRef: name one as `nodeClass` in the fleet file")
         yield dump(document(action))
 
 
