@@ -39,6 +39,8 @@ class Problem:
     suggestion: str | None = None
 
     def __str__(self) -> str:
+        if self.found and not (self.file or self.field or self.expected):  # a sentence that says it all
+            return self.found
         where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
         parts = [part for part in (where, self.field) if part]
         text = ": ".join(parts) + (": " if parts else "")

@@ -8,6 +8,7 @@ Timestamps stay text: no plan computes with them. Lines are looked up only for w
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+_LEADING = re.compile(rb"(?m)^[ \-?]*")
 _SCALARS = {
     "tag:yaml.org,2002:null",
     "tag:yaml.org,2002:bool",
@@ -157,8 +159,32 @@ def _parsed(source: Source, data: bytes) -> Iterator[Any]:
     yield from _parsed_yaml(source, data)
 
 
+def _too_deep(data: bytes) -> int | None:
+    """The line where YAML nests deeper than `DEEPEST`, or None.
+
+    The C composer recurses on the process's own stack, so this is asked before it runs. Text that cannot nest so deep,
+    by its brackets and its indentation, is not looked at twice; else the events are counted, which recurse nowhere.
+    """
+    opened = data.count(b"[") + data.count(b"{")
+    if opened <= DEEPEST and max(map(len, _LEADING.findall(data)), default=0) <= DEEPEST:
+        return None
+    depth = 0
+    for event in yaml.parse(data, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                return event.start_mark.line + 1 if event.start_mark is not None else 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
 def _parsed_yaml(source: Source, data: bytes) -> Iterator[Any]:
     try:
+        deep = _too_deep(data)
+        if deep is not None:
+            source.problem(f"nesting deeper than {DEEPEST}", "a flatter document", line=deep)
+            return
         loader = _Loader(data)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         source.problem(_yaml_words(error), "YAML in UTF-8", line=_yaml_line(error))
@@ -309,7 +335,10 @@ def line_of(path: Path, document: int, steps: Sequence[str | int]) -> int | None
     try:
         if path.stat().st_size > LONGEST_LINE_LOOKUP_BYTES:
             return None
-        for number, node in enumerate(yaml.compose_all(path.read_bytes(), Loader=_Loader)):
+        data = path.read_bytes()
+        if _too_deep(data) is not None:
+            return None
+        for number, node in enumerate(yaml.compose_all(data, Loader=_Loader)):
             if number == document:
                 return _line_at(node, steps)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
