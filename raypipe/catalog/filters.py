@@ -216,7 +216,7 @@ class Filters:
         """What the filter wanted, and how near the candidates left before it came."""
         match name:
             case "pool":
-                return f"none of {len(left)} offerings has only taints that it tolerates"
+                return self._pool_miss(spec, left)
             case "arch":
                 return f"none of {len(left)} offerings is of the architecture that `arch: {self._cluster.arch}` buys"
             case "selector":
@@ -232,6 +232,15 @@ class Filters:
             case "availability":
                 return f"all {len(left)} offerings that would do are sold out for now"
         return f"none of {len(left)} offerings passes"
+
+    def _pool_miss(self, spec: PodSpec, left: NDArray[np.int64]) -> str:
+        offerings = [self._offerings[j] for j in left]
+        closed = {one.category for one in offerings if tolerated(one.taints, spec.tolerations)}
+        if closed:
+            return (
+                f"only types of excluded categories ({', '.join(sorted(closed))}) are left, and it names none of them"
+            )
+        return f"none of {len(left)} offerings has only taints that it tolerates"
 
     def _selection(self, spec: PodSpec) -> str:
         parts = [f"{key}={value}" for key, value in sorted(spec.node_selector.items())]
@@ -250,11 +259,14 @@ class Filters:
         text = f"no offering has {count}{kinds} {unit} on a node"
         if spec.max_gpus is not None:
             text += f" of at most {spec.max_gpus} GPUs"
+        if spec.gpu_memory_bytes and wanted == GPU_SHARED:
+            text += f" with {format_quantity(spec.gpu_memory_bytes, MEMORY)} a GPU"
         alike = [j for j in left if not spec.gpu_skus or self._offerings[j].gpu_name in spec.gpu_skus]
         if not alike:
             return f"{text} (no node type found with {' or '.join(spec.gpu_skus)})"
         amounts = self._amount(wanted, allocatable=True)
-        best = max(alike, key=lambda j: int(amounts[j]))
+        few = [j for j in alike if spec.max_gpus is None or self._offerings[j].gpu_count <= spec.max_gpus]
+        best = max(few or alike, key=lambda j: int(amounts[j]))
         return f"{text} (largest: {self._offerings[best].instance_type}, {amounts[best]})"
 
     def _size_miss(self, spec: PodSpec, left: NDArray[np.int64]) -> str:

@@ -230,7 +230,7 @@ def test_most_gpus_of_a_node(catalog: Catalog) -> None:
     assert cheapest(catalog, few) is None
     name, message = why_not(catalog, few)
     assert name == "gpu"
-    assert "of at most 2 GPUs" in message
+    assert message == "no offering has 2 t4 GPUs on a node of at most 2 GPUs (largest: g4dn.2xlarge, 1)"
 
 
 def test_most_dollars_of_a_node(catalog: Catalog) -> None:
