@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from raypipe.catalog import Catalog, existing_nodes, offerings_for
+from raypipe.errors import SettingsError
 from raypipe.model.plan import (
     Admission,
     ClusterPlan,
@@ -82,7 +83,10 @@ def _plan(
     fleet_left: Mapping[str, int] | None = None,
 ) -> ClusterPlan:
     """Plan one cluster, with what on-demand offerings alone would cost where asked for."""
-    plan = plan_cluster(cluster, catalog, scope=scope, fleet_left=fleet_left, stop=stop)
+    try:
+        plan = plan_cluster(cluster, catalog, scope=scope, fleet_left=fleet_left, stop=stop)
+    except SettingsError as error:  # found only beside the catalogue; the other clusters go on
+        return ClusterPlan(name=cluster.name, context=cluster.context, error=str(error))
     if not compare_on_demand or plan.error is not None:
         return plan
     narrowed = dataclasses.replace(cluster, capacity_types=("on-demand",))

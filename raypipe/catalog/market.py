@@ -215,6 +215,8 @@ def _reserved(settings: Settings, zones: Sequence[str]) -> dict[str, _Rows]:
             raise SettingsError(f"{where}.usdPerHour: found {error}") from None
         if entry["zone"] not in zones:
             raise SettingsError(f"{where}.zone: found {entry['zone']!r:.80}, expected one of {', '.join(zones)}")
+        if any(zone == entry["zone"] for _, zone, _ in result.get(str(name), ())):
+            raise SettingsError(f"{where}: found {name!r:.80} in {entry['zone']} again, expected each once")
         price = Price(str(name), "reserved", str(entry["zone"]), nanos, None)
         result.setdefault(str(name), []).append((price, price.zone, count))
     return result

@@ -147,7 +147,8 @@ def _candidates(weights: Floats, capacity: Ints) -> Floats:
     directions = shares[size > 0] / size[size > 0, None]
     if not len(directions):
         return np.zeros((0, weights.shape[1]))
-    return np.unique(np.round(directions, 12), axis=0) / unit
+    distinct: Floats = np.unique(np.round(directions, 12), axis=0) / unit
+    return distinct
 
 
 def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) -> tuple[Duals, Bools]:

@@ -38,4 +38,5 @@ def undominated(problem: Problem) -> Ints:
         kept.append(position)
         if endless[position]:
             kept_endless.append(position)
-    return order[np.array(kept, dtype=np.int64)]
+    undominated_kinds: Ints = order[np.array(kept, dtype=np.int64)]
+    return undominated_kinds

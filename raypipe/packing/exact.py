@@ -12,6 +12,7 @@ what the order of admission needs. Kind of bound: `pattern-milp`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,7 @@ class Enumeration:
 def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     """List every column worth having, or return None where there are more than `most` vectors or too many columns."""
     sizes = problem.demand + 1
-    if len(sizes) == 0 or float(np.prod(sizes.astype(np.float64))) > most:
+    if len(sizes) == 0 or math.prod(sizes.tolist()) > most:
         return None
     strides = np.concatenate((np.cumprod(sizes[::-1])[::-1][1:], [1]))
     numbers = np.arange(int(np.prod(sizes)))

@@ -76,7 +76,8 @@ class Problem:
     @cached_property
     def limit_size(self) -> Floats:
         """The largest weight of each limit, (Q,): solvers see weights and limits as shares of it."""
-        return np.maximum(self.weights.max(axis=1, initial=1), 1).astype(np.float64)
+        size: Floats = np.maximum(self.weights.max(axis=1, initial=1), 1).astype(np.float64)
+        return size
 
     @cached_property
     def scaled_weights(self) -> Floats:

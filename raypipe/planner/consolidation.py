@@ -56,7 +56,9 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
         return Consolidation()
     resources = resource_names(wanted)
     shapes = shapes_of(wanted, masks, resources)
-    limits = limits_of(decision.cluster, [room for n, room in enumerate(supply.nodes) if n not in emptied])
+    limits = limits_of(
+        decision.cluster, [room for n, room in enumerate(supply.nodes) if n not in emptied], supply.offerings
+    )
     favoured = {number: max(0, price - WORTH_MOVING_USD_NANOS) for number, price in emptied.items()}
     kinds = kinds_of(supply, shapes, limits, resources, node_prices=favoured)
     problem = as_packed(kinds, shapes, supply, decision.cluster)

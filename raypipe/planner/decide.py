@@ -70,7 +70,7 @@ def decide(
     pending, effort = scope is Scope.PENDING, Effort()
     supply = supply_of(snapshot, catalog)
     wanted = pending_demand(snapshot) if pending else whole_demand(snapshot)
-    limits = limits_of(snapshot, supply.nodes if pending else (), fleet_left)
+    limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
     masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending))
     broken = _broken_gangs(snapshot, wanted, masks)
     chosen = [w for w, one in enumerate(wanted) if one.gang not in broken and masks.of(one.spec)[1].any()]

@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from raypipe.planner.supply import Room
 
 
+RESERVED = "reserved"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One row: `pool` is the NodePool whose nodes alone it counts, or None for all."""
+    """One row: `pool` is the NodePool whose nodes alone it counts, or None for all.
+
+    `reserved` is the (instance type, zone) of reserved capacity, whose nodes alone it counts, whatever their pool.
+    """
 
     name: str
     resource: str
     amount: int
     pool: str | None = None
+    reserved: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,13 +69,21 @@ class Limits:
 def _counted(row: Limit, offering: Offering, pool: str | None, price: int) -> int:
     if row.pool is not None and row.pool != pool:
         return 0
+    if row.reserved is not None and not _is_reserved(row, offering):
+        return 0
     if row.resource == NODES:
         return 1
     return price if row.resource == USD_PER_HOUR else offering.capacity.get(row.resource, 0)
 
 
+def _is_reserved(row: Limit, offering: Offering) -> bool:
+    return offering.capacity_type == RESERVED and (offering.instance_type, offering.zone) == row.reserved
+
+
 def _node_counts(row: Limit, room: Room) -> int:
     node = room.existing.node
+    if row.reserved is not None and not _is_reserved(row, room.existing.offering):
+        return 0
     if row.pool is not None and row.pool != node.labels.get(NODEPOOL):
         return 0
     if row.resource == NODES:
@@ -78,8 +93,26 @@ def _node_counts(row: Limit, room: Room) -> int:
     return room.existing.offering.capacity.get(row.resource, 0)
 
 
-def limits_of(cluster: ClusterSnapshot, kept: Sequence[Room], fleet_left: Mapping[str, int] | None = None) -> Limits:
-    """The limits of cluster and NodePools, and what is left of those of the fleet, less what `kept` nodes count."""
+def _reserved_rows(offerings: Sequence[Offering]) -> list[Limit]:
+    """One row for each reservation: its nodes may be of several pools, and sliced or whole."""
+    counts = {
+        (one.instance_type, one.zone): one.max_count
+        for one in offerings
+        if one.capacity_type == RESERVED and one.max_count is not None
+    }
+    return [
+        Limit(name=f"reserved/{kind}/{zone}", resource=NODES, amount=count, reserved=(kind, zone))
+        for (kind, zone), count in counts.items()
+    ]
+
+
+def limits_of(
+    cluster: ClusterSnapshot,
+    kept: Sequence[Room],
+    offerings: Sequence[Offering] = (),
+    fleet_left: Mapping[str, int] | None = None,
+) -> Limits:
+    """Limits of cluster, NodePools, reservations, and what is left of the fleet's, less what `kept` nodes count."""
     rows = [Limit(name=f"fleet/{name}", resource=name, amount=amount) for name, amount in (fleet_left or {}).items()]
     rows += [
         Limit(name=f"cluster/{cluster.name}/{name}", resource=name, amount=amount)
@@ -90,6 +123,7 @@ def limits_of(cluster: ClusterSnapshot, kept: Sequence[Room], fleet_left: Mappin
         for pool in cluster.node_pools
         for name, amount in pool.limits.items()
     ]
+    rows += _reserved_rows(offerings)
     rows.sort(key=lambda row: row.name)
     used = [sum(_node_counts(row, room) for room in kept) if not row.name.startswith("fleet/") else 0 for row in rows]
     notes = tuple(

@@ -152,7 +152,6 @@ def kinds_of(
     rank = np.zeros(first, dtype=np.int64)
     rank[order] = np.arange(first)
     prices = np.array([supply.offerings[j].usd_nanos_per_hour for j in offering_numbers], dtype=np.int64)
-    most = [UNLIMITED if (m := supply.offerings[j].max_count) is None else m for j in offering_numbers]
     free = [_room_of(supply, members[0], node_prices) for members in classes]
     columns = np.concatenate((offered, [first + members[0] for members in classes])).astype(np.int64)
     bought_weights = limits.weights(supply.offerings, offering_numbers)
@@ -163,7 +162,7 @@ def kinds_of(
         capacity=np.maximum(0, amounts_of([*(supply.rooms[j] for j in offering_numbers), *free], resources)),
         price=np.concatenate((prices, [(node_prices or {}).get(m[0], 0) for m in classes])).astype(np.int64),
         admits=shapes.admits[:, columns],
-        most=np.array([*most, *(len(members) for members in classes)], dtype=np.int64),
+        most=np.array([UNLIMITED] * len(offering_numbers) + [len(members) for members in classes], dtype=np.int64),
         weights=np.concatenate((bought_weights, kept_weights), axis=1),
         limits=limits.left,
         rank=np.concatenate((rank[offered], np.arange(len(classes)) - len(classes))).astype(np.int64),
@@ -184,7 +183,7 @@ def _room_of(supply: Supply, node: int, node_prices: Mapping[int, int] | None) -
 
 
 def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[int]:
-    """One offering of each sort that admits anything, in order; reserved ones are never merged."""
+    """One offering of each sort that admits anything, in order."""
     packed = np.packbits(shapes.admits[:, : len(supply.offerings)], axis=0).T
     useful = shapes.admits[:, : len(supply.offerings)].any(axis=0)
     seen: set[object] = set()
@@ -201,7 +200,6 @@ def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[
             tuple(sorted(room.items())),
             limits.mark(one),
             one.gpu_slices and (one.gpu_slices, one.gpu_count, one.gpu_memory_bytes),
-            j if one.max_count is not None else None,
         )
         if mark not in seen:
             seen.add(mark)

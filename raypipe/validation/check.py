@@ -87,11 +87,13 @@ def _gangs(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
 
 
 def _reserved_counts(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
-    used = Counter(ground.mark_of(node) for node in plan.nodes if not node.existing)
-    for mark, count in used.items():
-        offering = ground.offering(mark)
-        if offering is not None and offering.max_count is not None and count > offering.max_count:
-            yield f"{count} nodes of {mark[0]} {mark[2]} in {mark[1]}, of which there are {offering.max_count}"
+    reserved = [node for node in plan.nodes if node.capacity_type == "reserved"]
+    kept = Counter((node.instance_type, node.zone) for node in reserved if node.existing)
+    bought = Counter((node.instance_type, node.zone) for node in reserved if not node.existing)
+    for kind, count in bought.items():
+        most = ground.reserved_count(*kind)
+        if count > max(0, most - kept[kind]):
+            yield f"reserved {kind[0]} in {kind[1]}: {kept[kind]} kept and {count} bought of {most}"
 
 
 def _limits(plan: ClusterPlan, ground: Ground) -> Iterator[str]:

@@ -54,6 +54,14 @@ class Ground:
     def offering(self, mark: Mark) -> Offering | None:
         return self._market.get(mark)
 
+    def reserved_count(self, kind: str, zone: str) -> int:
+        """How many nodes of a type are reserved in a zone."""
+        return sum(
+            int(entry.get("count", 0))
+            for entry in self.cluster.settings.reserved
+            if (entry.get("instanceType"), entry.get("zone")) == (kind, zone)
+        )
+
     @cached_property
     def specs(self) -> dict[str, PodSpec]:
         """The specification of each key that may be placed."""

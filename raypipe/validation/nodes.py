@@ -84,14 +84,15 @@ def _pods(node: PlannedNode, offering: Offering, price: int | None, ground: Grou
         refused = ground.refused(spec, offering, existing=node.existing, price=price)
         if refused is not None:
             yield f"{key} may not be there: {refused}"
+    added = total(times(spec.requests, count) for spec, count in specs)
     if node.existing:
         specs += [(pods.spec, pods.count) for pods in ground.bound_on(node.name) if pods.counted]
     requested = total(times(spec.requests, count) for spec, count in specs)
     reserved = ground.reserved(offering, node.name if node.existing else None)
     if node.added or not node.existing:
-        for name in sorted(requested):
+        for name in sorted(added):  # what is overcommitted already is not the plan's doing
             needed, room = requested[name] + reserved.get(name, 0), offering.allocatable.get(name, 0)
-            if requested[name] > 0 and needed > room:
+            if added[name] > 0 and needed > room:
                 yield f"{name}: {needed} needed, {room} allocatable"
         yield from _slices(specs, offering, node, ground)
     names = {CPU, MEMORY, *(name for name, amount in requested.items() if name != PODS and amount > 0)}
