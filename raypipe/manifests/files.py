@@ -100,12 +100,26 @@ def field_text(steps: Sequence[str | int]) -> str | None:
     return text or None
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; what can be no path does not exist."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def files_in(path: Path, shown: str) -> list[tuple[Path, str]]:
-    """The manifest files under a path, in order of name; a file is itself."""
+    """The manifest files under a path, in order of name, hidden ones left out; a file is itself."""
     if path.is_file():
         return [(path, shown)]
     base = shown.rstrip("/")
-    found = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
+    found = sorted(
+        one
+        for one in path.rglob("*")
+        if one.suffix in SUFFIXES
+        and one.is_file()
+        and not any(part.startswith(".") for part in one.relative_to(path).parts)
+    )
     return [(one, f"{base}/{one.relative_to(path).as_posix()}") for one in found]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from raypipe.errors import SettingsError, nearest
 from raypipe.manifests.demand import demand_of
 from raypipe.manifests.fields import Field
-from raypipe.manifests.files import Document, Source, documents, files_in
+from raypipe.manifests.files import Document, Source, documents, exists, files_in
 from raypipe.manifests.nodes import read_limits, read_node, read_node_pool
 from raypipe.manifests.objects import collect
 from raypipe.manifests.requirements import requirements
@@ -87,7 +87,8 @@ def read_cluster(
     entry: Field | None, name: str, roots: Sequence[tuple[Path, str]], settings: Settings, place: Place
 ) -> ClusterSnapshot:
     """Read one cluster: its entry in a fleet file (None: all defaults), and the manifests under `roots`."""
-    sources = [Source(shown, path) for root, given in roots for path, shown in files_in(root, given)]
+    there = [(root, given) for root, given in roots if exists(root)]
+    sources = [Source(shown, path) for root, given in there for path, shown in files_in(root, given)]
     objects = collect(document for source in sources for document in documents(source))
     own = Source(entry.source.shown, entry.source.path) if entry is not None else Source(name, Path())
     entry = Field(
@@ -98,8 +99,10 @@ def read_cluster(
     notes: list[Note] = list(objects.notes)
     provider, region, zones = _where(entry, name, place, notes)
     for root, given in roots:
-        if not root.exists():
-            own.problem(f"{given}: no such file or folder", "manifests", document=entry.document, steps=entry.steps)
+        if not exists(root):
+            own.problem(
+                f"{given[:200]}: no such file or folder", "manifests", document=entry.document, steps=entry.steps
+            )
     demand = demand_of(objects, settings)
     pools = tuple(read_node_pool(one, notes) for one in objects.of("NodePool"))
     has_karpenter = bool(pools) or bool(objects.of("NodeClaim"))

@@ -15,7 +15,7 @@ import msgspec
 
 from raypipe.errors import InputError, Problem, SettingsError
 from raypipe.manifests.fields import Field
-from raypipe.manifests.files import Document, Source, documents
+from raypipe.manifests.files import Document, Source, documents, exists
 from raypipe.manifests.fleet import NAME, Place, fleet_entries, read_cluster
 from raypipe.manifests.nodes import read_limits
 from raypipe.model.snapshot import SNAPSHOT_SCHEMA, ClusterSnapshot, FleetSnapshot
@@ -43,7 +43,7 @@ def read_paths(
     missing = [
         Problem(file=shown, found="no such file or folder", expected="manifests")
         for path, shown in given
-        if not path.exists()
+        if not exists(path)
     ]
     if missing:
         raise InputError(missing)
