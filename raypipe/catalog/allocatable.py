@@ -14,12 +14,8 @@ Formulas, with the pages they come from (read 2026-11):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from raypipe.catalog.rows import TypeRow
 from raypipe.model.resources import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Resources
-
-if TYPE_CHECKING:
-    from raypipe.catalog.types import TypeRow
 
 MIB, GIB = 2**20, 2**30
 PODS_A_NODE = 110

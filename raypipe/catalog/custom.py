@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.catalog.types import TypeRow, instance_type
+from raypipe.catalog.rows import TypeRow
+from raypipe.catalog.types import instance_type
 from raypipe.errors import SettingsError, nearest
 from raypipe.model.nodes import InstanceType
 from raypipe.model.resources import CPU, MEMORY, Resources

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from raypipe.catalog.types import TypeRow, instance_type
+from raypipe.catalog.rows import TypeRow
+from raypipe.catalog.types import instance_type
 from raypipe.errors import CatalogError, Problem, nearest
 from raypipe.model.nodes import InstanceType
 from raypipe.model.plan import Note

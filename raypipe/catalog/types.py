@@ -7,37 +7,14 @@ from the table. A selector is kept to the letter, so a label that a provider doe
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from raypipe.catalog.allocatable import allocatable_of
+from raypipe.catalog.rows import TypeRow
 from raypipe.model.nodes import InstanceType
 from raypipe.model.requirements import ARCH, DEPRECATED_LABELS, GKE_ACCELERATOR, INSTANCE_TYPE, OS, gpu_name
 from raypipe.model.resources import GPU
 
 MIB = 2**20
-
-
-class TypeRow(NamedTuple):
-    """The columns of one type, numbers parsed; `extra` are unknown columns with their text."""
-
-    provider: str
-    name: str
-    family: str
-    arch: str
-    vcpu_millicores: int
-    memory_mib: int
-    gpu_manufacturer: str
-    gpu_name: str
-    gpu_count: int
-    gpu_memory_mib: int
-    local_nvme_gb: str
-    network_mbps: str
-    hypervisor: str
-    allocatable_cpu_m: int | None
-    allocatable_memory_mib: int | None
-    allocatable_pods: int | None
-    allocatable_ephemeral_gib: int | None
-    extra: tuple[tuple[str, str], ...]
 
 
 GPU_RESOURCES = {"nvidia": GPU, "amd": "amd.com/gpu", "aws": "aws.amazon.com/neuron", "habana": "habana.ai/gaudi"}

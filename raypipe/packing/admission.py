@@ -22,8 +22,8 @@ from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
 from raypipe.packing.patterns import PatternPool, Pricing, generate
-from raypipe.packing.problem import UNLIMITED, Ints, Packing, Problem
-from raypipe.packing.rounding import Ledger, collected, cover, cover_at, dive
+from raypipe.packing.problem import UNLIMITED, Ints, Packing, Problem, collected
+from raypipe.packing.rounding import Ledger, cover, cover_at, dive
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.packing.problem import UNLIMITED, Bools, Ints, Packing, Problem
-from raypipe.packing.rounding import collected
-from raypipe.packing.solver import Effort, Model
+from raypipe.packing.master import decoded, master_model
+from raypipe.packing.problem import UNLIMITED, Bools, Ints, Packing, Problem, collected
+from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 MOST_COLUMNS = 4_000
@@ -45,49 +45,20 @@ class Enumeration:
     def solve(self, demand: Ints, effort: Effort, search_nodes: int, limits: Ints | None = None) -> Optimum:
         """Solve the MILP for a demand of at most the problem's, under its limits or under others."""
         problem = self.problem if limits is None else self.problem.under(limits)
-        rows = np.flatnonzero(demand > 0)
-        if not len(rows):
+        if not demand.any():
             return Optimum(packing=collected(problem, []), proven=True, bound_usd_nanos=0)
-        model = Model(effort, integer=True)
-        model.cover(demand[rows], "pods")
-        model.keep_under(problem.scaled_limits, "limit")
-        scarce = [int(j) for j in np.unique(self.kinds) if problem.most[j] < UNLIMITED]
-        model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
-        patterns = np.minimum(self.patterns[:, rows], demand[rows])
-        useful = np.flatnonzero(patterns.any(axis=1))
-        first_limit, scarce_row = len(rows), {j: len(rows) + len(problem.limits) + i for i, j in enumerate(scarce)}
-        for p in useful:
-            j = int(self.kinds[p])
-            entries = {int(i): float(patterns[p, i]) for i in np.flatnonzero(patterns[p])}
-            entries |= {
-                first_limit + int(q): float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])
-            }
-            if j in scarce_row:
-                entries[scarce_row[j]] = 1.0
-            model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
+        useful = np.flatnonzero(np.minimum(self.patterns, demand).any(axis=1))
+        kinds, patterns = self.kinds[useful], np.minimum(self.patterns[useful], demand)
+        model = master_model(problem, kinds, patterns, demand, effort, integer=True).model
         solution = model.solve(search_nodes) if len(useful) else None
         if solution is None:
             return Optimum(packing=None, proven=model.infeasible or not len(useful), bound_usd_nanos=0)
-        packing = self._packing(problem, demand, useful, np.rint(solution.values).astype(np.int64))
+        packing = decoded(problem, demand, kinds, patterns, np.rint(solution.values).astype(np.int64))
         if packing is None:
             return Optimum(packing=None, proven=False, bound_usd_nanos=0)
         cost = packing.usd_nanos(problem)
         bound = cost if solution.optimal else max(0, int(np.floor(solution.bound * NANOS_PER_USD - 1)))
         return Optimum(packing=packing, proven=solution.optimal, bound_usd_nanos=min(bound, cost))
-
-    def _packing(self, problem: Problem, demand: Ints, columns: Ints, counts: Ints) -> Packing | None:
-        """The solution with what is covered twice taken off, or None where integers show that it covers too little."""
-        left = demand.copy()
-        nodes: list[tuple[int, Ints, int]] = []
-        for p, count in zip(columns, counts, strict=True):
-            for _ in range(int(count)):
-                pattern = np.minimum(self.patterns[p], left)
-                left -= pattern
-                nodes.append((int(self.kinds[p]), pattern, 1))
-        packing = collected(problem, nodes)
-        over = (packing.used(problem) > problem.most).any()
-        over |= (packing.usage(problem) > problem.limits).any()
-        return None if left.any() or over else packing
 
 
 def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:

@@ -18,10 +18,10 @@ import numpy as np
 
 from raypipe.packing.exact import enumerate_fillings
 from raypipe.packing.fill import fill, floored
+from raypipe.packing.master import decoded, master_model
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing
-from raypipe.packing.problem import UNLIMITED, Floats, Ints, Packing, Problem
-from raypipe.packing.rounding import collected, trim
-from raypipe.packing.solver import Model
+from raypipe.packing.problem import UNLIMITED, Floats, Ints, Packing, Problem, collected
+from raypipe.packing.rounding import trim
 from raypipe.quantities import NANOS_PER_USD
 
 SEED = 20
@@ -139,20 +139,7 @@ def _solve_columns(
 ) -> Packing | None:
     """Solve the covering MILP over `columns`, the old nodes as its start; None where integers refuse its answer."""
     kinds, patterns = columns.kinds, columns.patterns
-    model = Model(pricing.effort, integer=True)
-    model.cover(part.demand, "pods")
-    model.keep_under(part.scaled_limits, "limit")
-    scarce = [int(j) for j in np.unique(kinds) if part.most[j] < UNLIMITED]
-    model.keep_under([float(part.most[j]) for j in scarce], "scarce")
-    first = len(part.demand) + len(part.limits)
-    for p, j in enumerate(kinds.tolist()):
-        entries = {int(k): float(patterns[p, k]) for k in np.flatnonzero(patterns[p])}
-        entries |= {
-            len(part.demand) + int(q): float(part.scaled_weights[q, j]) for q in np.flatnonzero(part.weights[:, j])
-        }
-        if j in scarce:
-            entries[first + scarce.index(j)] = 1.0
-        model.column(part.price[j] / NANOS_PER_USD, entries)
+    model = master_model(part, kinds, patterns, part.demand, pricing.effort, integer=True).model
     start = [0.0] * len(kinds)
     marks = [(int(kinds[p]), patterns[p].tobytes()) for p in range(start_columns)]
     for j, pattern in nodes:
@@ -160,13 +147,5 @@ def _solve_columns(
     solution = model.solve(search_nodes, start)
     if solution is None:
         return None
-    left = part.demand.copy()
-    found: list[tuple[int, Ints, int]] = []
-    for p, count in enumerate(np.rint(solution.values).astype(np.int64)):
-        for _ in range(int(count)):
-            pattern = np.minimum(patterns[p], left)
-            left -= pattern
-            found.append((int(kinds[p]), pattern, 1))
-    packing = trim(part, collected(part, found))
-    refused = left.any() or (packing.used(part) > part.most).any() or (packing.usage(part) > part.limits).any()
-    return None if refused else packing
+    packing = decoded(part, part.demand, kinds, patterns, np.rint(solution.values).astype(np.int64))
+    return None if packing is None else trim(part, packing)

@@ -22,8 +22,9 @@ import numpy as np
 
 from raypipe.packing.bound import Duals
 from raypipe.packing.fill import Measure, fill, floored
+from raypipe.packing.master import master_model
 from raypipe.packing.problem import UNLIMITED, Floats, Ints, Problem
-from raypipe.packing.solver import Effort, Model
+from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 MEASURES = (Measure.SUM, Measure.MAX, Measure.L2)
@@ -81,32 +82,15 @@ class Master:
 
 def solve_master(problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, effort: Effort) -> Master | None:
     """Solve the LP over these patterns for `demand`; None where they cannot cover it within the limits."""
-    shapes = np.flatnonzero(demand > 0)
-    scarce = [int(j) for j in np.unique(kinds) if problem.most[j] < UNLIMITED]
-    row_of = {int(k): i for i, k in enumerate(shapes)}
-    limit_row, scarce_row = len(shapes), {j: len(shapes) + len(problem.limits) + i for i, j in enumerate(scarce)}
-    model = Model(effort)
-    model.cover(demand[shapes], "pods")
-    model.keep_under(problem.scaled_limits, "limit")
-    model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
-    rows, columns = np.nonzero(patterns)
-    starts = np.searchsorted(rows, np.arange(len(kinds) + 1))
-    for p, j in enumerate(kinds.tolist()):
-        used = columns[starts[p] : starts[p + 1]]
-        entries = {row_of[k]: float(patterns[p, k]) for k in used.tolist() if k in row_of}
-        entries |= {
-            limit_row + int(q): float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])
-        }
-        if j in scarce_row:
-            entries[scarce_row[j]] = 1.0
-        model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
-    solution = model.solve()
+    master = master_model(problem, kinds, patterns, demand, effort)
+    solution = master.model.solve()
     if solution is None:
         return None
     pods, scarce_prices = np.zeros(len(demand)), np.zeros(len(problem.price))
-    pods[shapes] = np.maximum(solution.duals[:limit_row], 0.0)
-    limits = np.maximum(-solution.duals[limit_row : limit_row + len(problem.limits)], 0.0)
-    scarce_prices[scarce] = np.maximum(-solution.duals[limit_row + len(problem.limits) :], 0.0)
+    first, last = len(master.shapes), len(master.shapes) + len(problem.limits)
+    pods[master.shapes] = np.maximum(solution.duals[:first], 0.0)
+    limits = np.maximum(-solution.duals[first:last], 0.0)
+    scarce_prices[list(master.scarce)] = np.maximum(-solution.duals[last:], 0.0)
     return Master(objective=solution.objective, values=solution.values, pods=pods, limits=limits, kinds=scarce_prices)
 
 

@@ -220,6 +220,21 @@ def empty_packing(shapes: int) -> Packing:
     return Packing(kinds=none, patterns=np.zeros((0, shapes), dtype=np.int64), counts=none)
 
 
+def collected(problem: Problem, nodes: list[tuple[int, Ints, int]]) -> Packing:
+    """Nodes as a packing: equal ones merged, empty ones left out."""
+    merged: dict[tuple[int, bytes], list[object]] = {}
+    for kind, pattern, count in nodes:
+        if count and pattern.any():
+            entry = merged.setdefault((kind, pattern.tobytes()), [kind, pattern, 0])
+            entry[2] = int(entry[2]) + count  # type: ignore[call-overload]
+    rows = list(merged.values())
+    return Packing(
+        kinds=np.array([row[0] for row in rows], dtype=np.int64),
+        patterns=np.array([row[1] for row in rows], dtype=np.int64).reshape(len(rows), len(problem.demand)),
+        counts=np.array([row[2] for row in rows], dtype=np.int64),
+    )
+
+
 def verify(problem: Problem, packing: Packing) -> list[str]:
     """Recount a packing in integers; return what is wrong with it, an empty list if nothing is."""
     wrong: list[str] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.patterns import PatternPool, Pricing, solve_master
-from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Packing, Problem
+from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Packing, Problem, collected
 from raypipe.quantities import NANOS_PER_USD
 
 
@@ -56,21 +56,6 @@ class Ledger:
         if self.demand.any():
             return None
         return collected(self.problem, self.taken)
-
-
-def collected(problem: Problem, nodes: list[tuple[int, Ints, int]]) -> Packing:
-    """Nodes as a packing: equal ones merged, empty ones left out."""
-    merged: dict[tuple[int, bytes], list[object]] = {}
-    for kind, pattern, count in nodes:
-        if count and pattern.any():
-            entry = merged.setdefault((kind, pattern.tobytes()), [kind, pattern, 0])
-            entry[2] = int(entry[2]) + count  # type: ignore[call-overload]
-    rows = list(merged.values())
-    return Packing(
-        kinds=np.array([row[0] for row in rows], dtype=np.int64),
-        patterns=np.array([row[1] for row in rows], dtype=np.int64).reshape(len(rows), len(problem.demand)),
-        counts=np.array([row[2] for row in rows], dtype=np.int64),
-    )
 
 
 def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:

@@ -24,8 +24,8 @@ from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
 from raypipe.packing.improve import improve
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
-from raypipe.packing.problem import Floats, Ints, Packing, Problem, empty_packing, verify
-from raypipe.packing.rounding import Ledger, collected, cover, dive, settle, trim
+from raypipe.packing.problem import Floats, Ints, Packing, Problem, collected, empty_packing, verify
+from raypipe.packing.rounding import Ledger, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings

@@ -20,7 +20,8 @@ from raypipe.packing.solver import Effort
 from raypipe.planner.decide import Decision, as_packed
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
 from raypipe.planner.limits import limits_of
-from raypipe.planner.supply import Room, kinds_of
+from raypipe.planner.rooms import Room
+from raypipe.planner.supply import kinds_of
 from raypipe.quantities import usd
 
 WORTH_MOVING_USD_NANOS = 10_000

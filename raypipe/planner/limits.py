@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,11 +18,8 @@ from raypipe.model.requirements import NODEPOOL
 from raypipe.model.resources import CPU, NODES, USD_PER_HOUR
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.problem import Ints
+from raypipe.planner.rooms import Room
 from raypipe.quantities import NANOS_PER_USD, format_quantity, usd
-
-if TYPE_CHECKING:
-    from raypipe.planner.supply import Room
-
 
 RESERVED = "reserved"
 

@@ -21,7 +21,7 @@ from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, R
 from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, total
 from raypipe.packing.problem import UNLIMITED, Ints, Packing
 from raypipe.planner.decide import Decision
-from raypipe.planner.supply import Room
+from raypipe.planner.rooms import Room
 from raypipe.quantities import usd
 
 LONGEST_CLUSTER = 30

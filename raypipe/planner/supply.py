@@ -12,30 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.catalog import Catalog, ExistingNode, Filters, existing_nodes, offerings_for
+from raypipe.catalog import Catalog, Filters, existing_nodes, offerings_for
 from raypipe.model.nodes import Offering, daemonset_reserve
 from raypipe.model.plan import Note
-from raypipe.model.pods import BoundPods
-from raypipe.model.resources import GPU_SHARED, Resources, minus, times, total
+from raypipe.model.resources import GPU_SHARED, Resources, minus
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.problem import UNLIMITED, Ints, Problem, Slicing
 from raypipe.planner.demand import Shapes, amounts_of
 from raypipe.planner.limits import Limits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """An existing node as a plan sees it: what is reserved there, what its counted pods request, what is free."""
-
-    existing: ExistingNode
-    bound: tuple[BoundPods, ...]
-    reserved: Resources
-    requested: Resources
-    free: Resources
-
-    @property
-    def name(self) -> str:
-        return self.existing.node.name
+from raypipe.planner.rooms import Room, rooms_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +49,7 @@ def supply_of(cluster: ClusterSnapshot, catalog: Catalog) -> Supply:
         minus(offering.allocatable, reserve) for offering, reserve in zip(market.offerings, reserves, strict=True)
     )
     existing = sorted(existing_nodes(cluster, catalog), key=lambda one: one.node.name)
-    nodes = _rooms(cluster, existing)
+    nodes = rooms_of(cluster, existing)
     return Supply(
         offerings=market.offerings,
         rooms=rooms,
@@ -94,27 +79,6 @@ def _reserves(cluster: ClusterSnapshot, offerings: Sequence[Offering]) -> tuple[
             by_taints[one.taints] = daemonset_reserve(one.labels, one.taints, cluster.daemonsets)
         result.append(by_taints[one.taints])
     return tuple(result)
-
-
-def _rooms(cluster: ClusterSnapshot, existing: Sequence[ExistingNode]) -> tuple[Room, ...]:
-    on_node: dict[str, list[BoundPods]] = {}
-    for pods in cluster.bound:
-        on_node.setdefault(pods.node, []).append(pods)
-    rooms = []
-    for one in existing:
-        node = one.node
-        bound = tuple(on_node.get(node.name, ()))
-        running = [pods.daemonset for pods in bound if pods.daemonset is not None]
-        reserved = total(
-            [
-                daemonset_reserve(node.labels, node.taints, cluster.daemonsets, running),
-                *(times(pods.spec.requests, pods.count) for pods in bound if not pods.counted),
-            ]
-        )
-        requested = total(times(pods.spec.requests, pods.count) for pods in bound if pods.counted)
-        free = minus(node.allocatable, total([reserved, requested]))
-        rooms.append(Room(existing=one, bound=bound, reserved=reserved, requested=requested, free=free))
-    return tuple(rooms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

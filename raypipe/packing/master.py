@@ -1,0 +1,66 @@
+"""The master problem over patterns, as a model: what the pattern LP, the listed problem and neighbourhoods all solve.
+
+A column is one node of a kind filled with a pattern; rows are the pods to cover, the limits (as shares of their largest
+weight) and the scarce kinds::
+
+    min Σ_p c_{j(p)} y_p    Σ_p a_pk y_p >= m_k    Σ_p w_q,j(p) y_p <= L_q    Σ_{p: j(p)=j} y_p <= u_j
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raypipe.packing.problem import UNLIMITED, Ints, Packing, Problem, collected
+from raypipe.packing.solver import Effort, Model
+from raypipe.quantities import NANOS_PER_USD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterModel:
+    """A model with the meaning of its rows: first `shapes`, then the limits, then the `scarce` kinds."""
+
+    model: Model
+    shapes: Ints
+    scarce: tuple[int, ...]
+
+
+def master_model(
+    problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, effort: Effort, *, integer: bool = False
+) -> MasterModel:
+    """The master over columns `kinds` (P,) and `patterns` (P, K) for `demand` (K,), one column a pattern, in order."""
+    shapes = np.flatnonzero(demand > 0)
+    scarce = tuple(int(j) for j in np.unique(kinds) if problem.most[j] < UNLIMITED)
+    first_limit = len(shapes)
+    scarce_row = {j: first_limit + len(problem.limits) + i for i, j in enumerate(scarce)}
+    model = Model(effort, integer=integer)
+    model.cover(demand[shapes], "pods")
+    model.keep_under(problem.scaled_limits, "limit")
+    model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
+    narrowed = patterns[:, shapes]
+    rows, columns = np.nonzero(narrowed)
+    starts = np.searchsorted(rows, np.arange(len(kinds) + 1))
+    limited = [np.flatnonzero(problem.weights[:, j]) for j in range(len(problem.price))]
+    for p, j in enumerate(kinds.tolist()):
+        used = columns[starts[p] : starts[p + 1]].tolist()
+        entries = dict(zip(used, narrowed[p, used].astype(np.float64).tolist(), strict=True))
+        entries |= {first_limit + int(q): float(problem.scaled_weights[q, j]) for q in limited[j]}
+        if j in scarce_row:
+            entries[scarce_row[j]] = 1.0
+        model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
+    return MasterModel(model=model, shapes=shapes, scarce=scarce)
+
+
+def decoded(problem: Problem, demand: Ints, kinds: Ints, patterns: Ints, values: Ints) -> Packing | None:
+    """A solver's integers as a packing, what is covered twice taken off; None where a recount refuses them."""
+    left = demand.copy()
+    nodes: list[tuple[int, Ints, int]] = []
+    for p in np.flatnonzero(values):
+        for _ in range(int(values[p])):
+            pattern = np.minimum(patterns[p], left)
+            left = left - pattern
+            nodes.append((int(kinds[p]), pattern, 1))
+    packing = collected(problem, nodes)
+    refused = left.any() or (packing.used(problem) > problem.most).any()
+    return None if refused or (packing.usage(problem) > problem.limits).any() else packing
