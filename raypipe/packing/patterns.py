@@ -23,13 +23,16 @@ import numpy as np
 from raypipe.packing.bound import Duals
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.master import master_model
-from raypipe.packing.problem import UNLIMITED, Floats, Ints, Problem
+from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Problem
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 MEASURES = (Measure.SUM, Measure.MAX, Measure.L2)
 WAYS = ((0.5, 3), (0.0, 3), (0.0, 1), (0.25, 100))
 """How columns are looked for, one way after the other: the share of (A)'s prices, and the part of `fill`."""
+
+DEAR = 0.02
+"""Columns whose node costs more than its pods are worth by this share are dropped once the LP is solved."""
 
 COLUMNS_A_ROUND = 45
 """About as many columns are looked for in a round: more slow the master down by more than they lower it."""
@@ -59,6 +62,11 @@ class PatternPool:
 
     def __len__(self) -> int:
         return len(self._kinds)
+
+    def keep(self, wanted: Bools) -> None:
+        """Forget all patterns but those wanted, (P,)."""
+        self._kinds = [kind for kind, keep in zip(self._kinds, wanted, strict=True) if keep]
+        self._patterns = [pattern for pattern, keep in zip(self._patterns, wanted, strict=True) if keep]
 
     @property
     def kinds(self) -> Ints:
@@ -139,4 +147,14 @@ def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: F
         master = solved
         if stop() or not pricing.round(master, problem.demand, number, kinds):
             break
+    if master is not None:
+        _forget_dear(pricing, master)
     return master
+
+
+def _forget_dear(pricing: Pricing, master: Master) -> None:
+    """Drop columns that cost much more than they are worth: no rounding wants them, and each solve carries them."""
+    problem, pool = pricing.problem, pricing.pool
+    paid = problem.price / NANOS_PER_USD + master.limits @ problem.scaled_weights + master.kinds
+    kinds = pool.kinds
+    pool.keep((pool.patterns @ master.pods >= (1 - DEAR) * paid[kinds]) | (problem.most[kinds] < UNLIMITED))

@@ -86,7 +86,7 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure) -> l
     return taken
 
 
-def dive(pricing: Pricing, sure: float = 0.75) -> Packing | None:
+def dive(pricing: Pricing, sure: float) -> Packing | None:
     """Fix the pattern LP node by node, pricing again for what is left; None where it ends in a blind alley.
 
     Fractions of at least `sure` of a node are taken as decided.

@@ -31,8 +31,8 @@ from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
 FEW_SHAPES = 40
-SURE = (0.75, 0.9)
-"""Fractions of a node from which a dive takes it as decided: one quick dive, one careful one."""
+SURE = 0.9
+"""Fraction of a node from which the dive takes it as decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +199,10 @@ def _improved(
     problem, best, stopped = pricing.problem, first, "budget"
     master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
     if master is not None and not stop():
-        for sure in SURE:
-            dived = dive(pricing, sure) if not stop() else None
-            if dived is not None:
-                dived = trim(problem, dived)
-                best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
+        dived = dive(pricing, SURE)
+        if dived is not None:
+            dived = trim(problem, dived)
+            best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
     if best is not None and master is not None and not stop():
         better = improve(pricing, best, master.pods, settings.neighbourhoods, settings.search_nodes, stop)
         best = min(best, better, key=lambda p: _worth(problem, p))
