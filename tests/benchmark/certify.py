@@ -87,7 +87,7 @@ def certify(problem: Problem, rounds: int, seconds: float) -> tuple[float, float
         master = solve_master(problem, pool.kinds, pool.patterns, problem.demand, effort)
         if master is None or time.monotonic() - started > seconds:
             break
-        share = 0.4 if number < rounds // 2 else 0.1
+        share = 0.4 if number < rounds // 3 else 0.0
         prices = (1 - share) * master.pods + share * duals.pods
         worth, new = np.zeros(len(price)), 0
         for kind in range(len(price)):
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("groups", type=int)
     parser.add_argument("seed", type=int)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--catalog", type=Path, default=DEFAULT_CATALOG)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
