@@ -18,6 +18,10 @@ from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Packing, Pro
 from raypipe.quantities import NANOS_PER_USD
 
 
+SURE = 0.9
+"""Fraction of a node from which a dive takes it as decided: lower is quicker and dearer."""
+
+
 @dataclass(slots=True)
 class Ledger:
     """Nodes taken so far, and what is left of demand, of scarce kinds and of the limits."""
@@ -86,7 +90,7 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure) -> l
     return taken
 
 
-def dive(pricing: Pricing, sure: float) -> Packing | None:
+def dive(pricing: Pricing, sure: float = SURE) -> Packing | None:
     """Fix the pattern LP node by node, pricing again for what is left; None where it ends in a blind alley.
 
     Fractions of at least `sure` of a node are taken as decided.

@@ -31,8 +31,6 @@ from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
 FEW_SHAPES = 40
-SURE = 0.9
-"""Fraction of a node from which the dive takes it as decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +197,7 @@ def _improved(
     problem, best, stopped = pricing.problem, first, "budget"
     master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
     if master is not None and not stop():
-        dived = dive(pricing, SURE)
+        dived = dive(pricing)
         if dived is not None:
             dived = trim(problem, dived)
             best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
