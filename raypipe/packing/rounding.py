@@ -17,7 +17,6 @@ from raypipe.packing.patterns import PatternPool, Pricing, solve_master
 from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Packing, Problem, collected
 from raypipe.quantities import NANOS_PER_USD
 
-
 SURE = 0.9
 """Fraction of a node from which a dive takes it as decided: lower is quicker and dearer."""
 
