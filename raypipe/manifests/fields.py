@@ -14,6 +14,8 @@ from raypipe.errors import nearest
 from raypipe.manifests.files import Document, Source
 from raypipe.quantities import parse_quantity, parse_usd_per_hour
 
+LARGEST_SHOWN = 10**40
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -40,6 +42,15 @@ class Field:
         for key in keys:
             here = here._at(key, here.mapping().get(key))
         return here
+
+    def plain(self, *keys: str) -> Any:
+        """The value under `keys`, without Fields on the way: for what is read of each of 100,000 pods."""
+        value = self.value
+        for key in keys:
+            if type(value) is not dict:
+                return self.get(*keys).value  # notes what is wrong on the way
+            value = value.get(key)
+        return value
 
     def mapping(self) -> Mapping[str, Any]:
         if isinstance(self.value, dict):
@@ -68,9 +79,20 @@ class Field:
             self.problem(said(self.value), "text")
         return default
 
+    def word(self) -> str:
+        """A text that YAML may have read as a whole number or a boolean; 1.10, which it makes 1.1, is a problem."""
+        if isinstance(self.value, str):
+            return self.value
+        if isinstance(self.value, bool):
+            return "true" if self.value else "false"
+        if isinstance(self.value, int) and abs(self.value) < LARGEST_SHOWN:
+            return str(self.value)
+        self.problem(said(self.value), "text")
+        return ""
+
     def texts(self) -> tuple[str, ...]:
-        """A list of texts; numbers and booleans, which YAML makes of bare words, are read as they are written."""
-        return tuple(_word(item) for item in self.items())
+        """A list of words."""
+        return tuple(item.word() for item in self.items())
 
     def boolean(self, default: bool = False) -> bool:
         if isinstance(self.value, bool):
@@ -95,6 +117,7 @@ class Field:
 
     def _parsed(self, parse: Callable[[Any], int]) -> int:
         if self.value is None:
+            self.problem("nothing", "an amount")
             return 0
         try:
             return parse(self.value)
@@ -117,7 +140,7 @@ class Field:
         """A mapping of text to text, in order of key."""
         if self.value is None:
             return {}
-        return {key: _word(one) for key, one in sorted(self.fields())} if isinstance(self.value, dict) else self._none()
+        return {key: one.word() for key, one in sorted(self.fields())} if isinstance(self.value, dict) else self._none()
 
     def _none(self) -> dict[str, str]:
         self.mapping()
@@ -131,18 +154,6 @@ class Field:
                 one.problem(f"an unknown field {key[:60]!r}", f"one of {', '.join(names)}", nearest(key, names))
 
 
-def _word(one: Field) -> str:
-    value = one.value
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    one.problem(said(value), "text")
-    return ""
-
-
 def said(value: object) -> str:
     """A value as it is shown in an error."""
     if isinstance(value, dict):
@@ -151,6 +162,6 @@ def said(value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    if isinstance(value, int) and abs(value) > 10**40:
+    if isinstance(value, int) and abs(value) > LARGEST_SHOWN:
         return f"an integer of {value.bit_length()} bits"
     return repr(value)[:80]

@@ -7,13 +7,13 @@ gang schedulers. Every worker gets an init container from the operator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raypipe.manifests.controllers import Template
 from raypipe.manifests.fields import Field
 from raypipe.manifests.objects import KubeObject
 from raypipe.manifests.pods import RAY_WORKER_INIT, PodReader, container_request, effective_request
-from raypipe.model.resources import CPU, MEMORY, PODS
+from raypipe.model.resources import CPU, MEMORY, PODS, total
 from raypipe.model.workloads import RayObject
 
 AUTOSCALER = {CPU: 500, MEMORY: 512 * 2**20}
@@ -22,16 +22,25 @@ ADMIT = "raypipe.io/admit"
 SUSPENDED_BY = "raypipe.io/suspended-by"
 KINDS = ("RayCluster", "RayJob", "RayService")
 SUBMISSION_MODES = ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
+MOST_WORKERS = 1_000_000
+MOST_HOSTS = 100_000
 _FINISHED = ("Complete", "Failed")
+_CLUSTER_SPEC = {"RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RayWorkload:
     """What one Ray object wants: `templates`, the `gang` (pods of each key that start together), notes on oddities."""
 
-    templates: tuple[Template, ...]
-    gang: dict[str, int]
-    oddities: tuple[str, ...] = ()
+    templates: list[Template] = field(default_factory=list)
+    gang: dict[str, int] = field(default_factory=dict)
+    oddities: list[str] = field(default_factory=list)
+
+    def add(self, template: Template, together: int) -> None:
+        """Add pods of a key, so many of which start together with the others'."""
+        self.templates.append(template)
+        if together:
+            self.gang[template.key] = together
 
 
 def finished(one: KubeObject) -> bool:
@@ -39,103 +48,97 @@ def finished(one: KubeObject) -> bool:
     return one.kind == "RayJob" and one.status.get("jobDeploymentStatus").value in _FINISHED
 
 
-def ray_workload(one: KubeObject, reader: PodReader, held: str | None) -> RayWorkload:
-    """Read a Ray object; `held` marks its pods as not wanted now (suspended)."""
-    spec = _cluster_spec(one)
+def is_held(one: KubeObject) -> bool:
+    """Suspended by a person or a queue, and not to be admitted: not wanted now."""
+    ray = ray_object(one, running=False)
+    return ray.suspended and ray.suspended_by is None and not ray.admit
+
+
+def ray_workload(one: KubeObject, reader: PodReader) -> RayWorkload:
+    """What a Ray object wants; where it is suspended by a person or a queue, all of it is held."""
+    held = "suspended" if is_held(one) else None
     mode = one.spec.get("submissionMode").choice(SUBMISSION_MODES, "K8sJobMode") if one.kind == "RayJob" else ""
-    selected = one.kind == "RayJob" and bool(one.spec.get("clusterSelector").mapping())
-    templates: list[Template] = []
-    gang: dict[str, int] = {}
-    oddities: list[str] = []
-    if not selected:
-        _cluster(one, spec, mode, reader, held, templates, gang, oddities)
-    if one.kind == "RayJob" and mode == "K8sJobMode":
-        submitter = one.spec.get("submitterPodTemplate")
-        key = f"{one.key}/submitter"
-        pod = reader.spec(submitter, one.namespace, default=SUBMITTER)
-        templates.append(Template(key=key, spec=pod, wanted=1, held=held))
-        gang[key] = 1
-    return RayWorkload(templates=tuple(templates), gang=gang, oddities=tuple(oddities))
+    made = RayWorkload()
+    if not _selects_a_cluster(one):
+        _head(one, mode, reader, held, made)
+        _workers(one, reader, held, made)
+    if mode == "K8sJobMode":
+        raw = one.spec.get("submitterPodTemplate")
+        spec = reader.spec(raw, one.namespace, default=SUBMITTER)
+        made.add(Template(key=f"{one.key}/submitter", spec=spec, raw=raw, wanted=1, held=held), 1)
+    return made
+
+
+def _selects_a_cluster(one: KubeObject) -> bool:
+    return one.kind == "RayJob" and bool(one.spec.get("clusterSelector").mapping())
 
 
 def _cluster_spec(one: KubeObject) -> Field:
-    return {"RayJob": one.spec.get("rayClusterSpec"), "RayService": one.spec.get("rayClusterConfig")}.get(
-        one.kind, one.spec
-    )
+    return one.spec.get(_CLUSTER_SPEC[one.kind]) if one.kind in _CLUSTER_SPEC else one.spec
 
 
-def _cluster(
-    one: KubeObject,
-    spec: Field,
-    mode: str,
-    reader: PodReader,
-    held: str | None,
-    templates: list[Template],
-    gang: dict[str, int],
-    oddities: list[str],
-) -> None:
+def _head(one: KubeObject, mode: str, reader: PodReader, held: str | None, made: RayWorkload) -> None:
+    spec = _cluster_spec(one)
+    raw = spec.get("headGroupSpec", "template")
+    pod = reader.spec(raw, one.namespace, extra=_beside_head(one, spec, mode))
+    made.add(Template(key=f"{one.key}/head", spec=pod, raw=raw, wanted=1, held=held), 1)
+
+
+def _beside_head(one: KubeObject, spec: Field, mode: str) -> dict[str, int]:
+    """Requests of what runs beside the head: the autoscaler, and a RayJob's submitter in SidecarMode."""
+    parts: list[dict[str, int]] = []
+    if spec.get("enableInTreeAutoscaling").boolean():
+        options = spec.get("autoscalerOptions")
+        # KubeRay takes `resources` as a whole: one that states cpu alone has no memory
+        parts.append(AUTOSCALER if options.plain("resources") is None else container_request(options))
+    if mode == "SidecarMode":
+        stated = effective_request(one.spec.get("submitterPodTemplate", "spec"), {}, {}, SUBMITTER)
+        parts.append({name: amount for name, amount in stated.items() if name != PODS})
+    return total(parts)
+
+
+def _workers(one: KubeObject, reader: PodReader, held: str | None, made: RayWorkload) -> None:
+    spec = _cluster_spec(one)
     autoscaling = spec.get("enableInTreeAutoscaling").boolean()
-    head = f"{one.key}/head"
-    extra = _beside_head(one, spec, mode, autoscaling)
-    pod = reader.spec(spec.get("headGroupSpec", "template"), one.namespace, extra=extra)
-    templates.append(Template(key=head, spec=pod, wanted=1, held=held))
-    gang[head] = 1
+    seen: set[str] = set()
     for group in spec.get("workerGroupSpecs").items():
         name = group.get("groupName").text()
-        if not name:
-            group.get("groupName").problem("nothing", "the name of a worker group")
+        if not name or name in seen or "/" in name or "@" in name:
+            group.get("groupName").problem(f"{name[:60]!r}{' twice' if name in seen else ''}", "a name of its own")
             continue
-        key = f"{one.key}/worker/{name}"
-        hosts = group.get("numOfHosts").integer(1, low=1, high=100_000)
-        least, wanted = _replicas(group)
-        suspended = group.get("suspend").boolean()
-        if suspended and autoscaling:
-            oddities.append(f"{key}: a suspended group together with in-tree autoscaling, which KubeRay refuses")
-        pod = reader.spec(group.get("template"), one.namespace, init=RAY_WORKER_INIT)
-        reason = held or ("suspended" if suspended else None)
-        templates.append(Template(key=key, spec=pod, wanted=wanted * hosts, held=reason))
-        members = (least if autoscaling else wanted) * hosts
-        if not suspended and members:
-            gang[key] = members
+        seen.add(name)
+        _worker_group(f"{one.key}/worker/{name}", one, group, autoscaling, reader, held, made)
+
+
+def _worker_group(
+    key: str, one: KubeObject, group: Field, autoscaling: bool, reader: PodReader, held: str | None, made: RayWorkload
+) -> None:
+    hosts = group.get("numOfHosts").integer(1, low=1, high=MOST_HOSTS)
+    least, wanted = _replicas(group)
+    suspended = group.get("suspend").boolean()
+    if suspended and autoscaling:
+        made.oddities.append(f"{key}: a suspended group together with in-tree autoscaling, which KubeRay refuses")
+    raw = group.get("template")
+    pod = reader.spec(raw, one.namespace, init=RAY_WORKER_INIT)
+    reason = held or ("suspended" if suspended else None)
+    together = 0 if suspended else (least if autoscaling else wanted) * hosts
+    made.add(Template(key=key, spec=pod, raw=raw, wanted=wanted * hosts, held=reason), together)
 
 
 def _replicas(group: Field) -> tuple[int, int]:
     """minReplicas, and replicas (or minReplicas) between the bounds."""
-    low = group.get("minReplicas").integer(0, high=1_000_000)
+    low = group.get("minReplicas").integer(0, high=MOST_WORKERS)
     high = group.get("maxReplicas").integer(2**31 - 1)
-    wanted = group.get("replicas").integer(low, high=1_000_000)
+    wanted = group.get("replicas").integer(low, high=MOST_WORKERS)
     if high < low:
         group.get("maxReplicas").problem(str(high), f"at least minReplicas, {low}")
         high = low
     return low, max(low, min(high, wanted))
 
 
-def _beside_head(one: KubeObject, spec: Field, mode: str, autoscaling: bool) -> dict[str, int] | None:
-    """Requests of what runs beside the head: the autoscaler, and a RayJob's submitter in SidecarMode."""
-    parts: list[dict[str, int]] = []
-    if autoscaling:
-        stated = container_request(spec.get("autoscalerOptions"))
-        parts.append({**AUTOSCALER, **stated})
-    if mode == "SidecarMode":
-        stated = effective_request(one.spec.get("submitterPodTemplate", "spec"), {}, {}, SUBMITTER)
-        parts.append({name: amount for name, amount in stated.items() if name != PODS})
-    if not parts:
-        return None
-    return {name: sum(part.get(name, 0) for part in parts) for name in {key for part in parts for key in part}}
-
-
 def ray_object(one: KubeObject, *, running: bool) -> RayObject:
     """What raypipe may do with the object itself."""
-    why_not = ""
-    if one.kind == "RayService":
-        why_not = "a RayService has no suspend"
-    elif one.kind == "RayJob":
-        if not one.spec.get("shutdownAfterJobFinishes").boolean():
-            why_not = "a RayJob can be suspended only with shutdownAfterJobFinishes"
-        if one.spec.get("clusterSelector").mapping():
-            why_not = "a RayJob with a clusterSelector cannot be suspended"
-    if running and not why_not:
-        why_not = "some of its pods run"
+    why_not = _why_not_suspendable(one) or ("some of its pods run" if running else "")
     return RayObject(
         kind=one.kind,
         namespace=one.namespace,
@@ -148,3 +151,24 @@ def ray_object(one: KubeObject, *, running: bool) -> RayObject:
         why_not=why_not,
         running=running,
     )
+
+
+def _why_not_suspendable(one: KubeObject) -> str:
+    if one.kind == "RayService":
+        return "a RayService has no suspend"
+    if one.owner is not None and one.owner.kind in ("RayJob", "RayService"):
+        return f"a {one.kind} of a {one.owner.kind} is never suspended itself"
+    if _selects_a_cluster(one):
+        return "a RayJob with a clusterSelector cannot be suspended"
+    if one.kind == "RayJob" and not one.spec.get("shutdownAfterJobFinishes").boolean():
+        return "a RayJob can be suspended only with shutdownAfterJobFinishes"
+    return ""
+
+
+def part_of(kind: str, node_type: str | None, group: str | None) -> str:
+    """The end of the key of a pod of a Ray object, by its labels ray.io/node-type and ray.io/group."""
+    if node_type == "head":
+        return "/head"
+    if node_type == "worker":
+        return f"/worker/{group or ''}"
+    return "/submitter" if kind == "RayJob" else f"/{node_type or 'other'}"

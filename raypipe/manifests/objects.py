@@ -1,16 +1,52 @@
-"""Kubernetes objects as read: identity, owner, age; each once, and the topmost owner of each."""
+"""Kubernetes objects as read: identity, age and owner; each once, and the topmost owner of each.
+
+A kind counts only in the API groups it is known in: a Job of another group (Volcano's, say) is another thing. Owners
+are found by uid, else by kind, namespace and name. Where the owner between a pod and its topmost one is not in the
+input (``kubectl get pods,deployments`` leaves ReplicaSets out), the labels that controllers put on pods tell it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
 from raypipe.manifests.fields import Field, said
-from raypipe.manifests.files import Document, field_text
+from raypipe.manifests.files import Document
+from raypipe.manifests.lines import line_of
+from raypipe.manifests.sources import field_text
 from raypipe.model.plan import Note
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Pod": ("",),
+    "Deployment": ("apps", "extensions"),
+    "ReplicaSet": ("apps", "extensions"),
+    "StatefulSet": ("apps",),
+    "DaemonSet": ("apps", "extensions"),
+    "Job": ("batch",),
+    "CronJob": ("batch",),
+    "LeaderWorkerSet": ("leaderworkerset.x-k8s.io",),
+    "RayCluster": ("ray.io",),
+    "RayJob": ("ray.io",),
+    "RayService": ("ray.io",),
+    "PodGroup": ("scheduling.x-k8s.io", "scheduling.run.ai"),
+    "Node": ("",),
+    "NodeClaim": ("karpenter.sh",),
+    "NodePool": ("karpenter.sh",),
+    "PersistentVolume": ("",),
+    "PersistentVolumeClaim": ("",),
+    "StorageClass": ("storage.k8s.io",),
+    "PodDisruptionBudget": ("policy",),
+    "PriorityClass": ("scheduling.k8s.io",),
+    "Queue": ("scheduling.run.ai",),
+    "Fleet": ("raypipe.io",),
+}
+"""The kinds that are read, and the API groups they are known in ("" is the core group)."""
 
 WORKLOADS = frozenset(
     {
@@ -28,27 +64,16 @@ WORKLOADS = frozenset(
 )
 """Kinds that own pods under their own name. A CronJob's pods are its Jobs'."""
 
-KINDS = WORKLOADS | {
-    "CronJob",
-    "PodGroup",
-    "Node",
-    "NodeClaim",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "StorageClass",
-    "PodDisruptionBudget",
-    "PriorityClass",
-    "NodePool",
-    "Queue",
-}
 CLUSTER_SCOPED = frozenset(
     {"Node", "NodeClaim", "PersistentVolume", "StorageClass", "PriorityClass", "NodePool", "Queue"}
 )
+_NAME = re.compile(r"[^\s/@\x00-\x1f\x7f]{1,253}")
+_CONFLICTS_WITH_LINES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What an ownerReference names."""
+    """What an ownerReference names; `kind` is "" where the group is not one we know the kind in."""
 
     kind: str
     name: str
@@ -57,7 +82,7 @@ class Owner:
 
 @dataclass(frozen=True, eq=False)
 class KubeObject:
-    """One object. `name` is ``Kind/namespace/name`` of keys; the raw content stays in `root`."""
+    """One object; `key` is how plans call it, the raw content stays in `root`."""
 
     kind: str
     namespace: str
@@ -68,19 +93,34 @@ class KubeObject:
     def key(self) -> str:
         return f"{self.kind}/{self.namespace}/{self.name}"
 
+    @property
+    def _metadata(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.root.value["metadata"]
+        return found
+
     @cached_property
     def uid(self) -> str | None:
-        uid = self.root.value.get("metadata", {}).get("uid")
-        return uid if isinstance(uid, str) else None
+        uid = self._metadata.get("uid")
+        return uid if isinstance(uid, str) and uid else None
 
     @cached_property
     def created(self) -> str | None:
-        stamp = self.root.value["metadata"].get("creationTimestamp")
-        return stamp if isinstance(stamp, str) and stamp else None
+        """The creationTimestamp in UTC and in one spelling, so that texts order as times do, or None."""
+        stamp = self._metadata.get("creationTimestamp")
+        if stamp is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(stamp)
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
+            expected = "a time such as '2026-01-05T08:00:00Z'"
+            self.root.get("metadata", "creationTimestamp").problem(said(stamp), expected)
+            return None
+        return moment.isoformat().replace("+00:00", "Z")
 
     @property
     def deleting(self) -> bool:
-        return self.root.value["metadata"].get("deletionTimestamp") is not None
+        return self._metadata.get("deletionTimestamp") is not None
 
     @property
     def labels(self) -> Field:
@@ -90,12 +130,13 @@ class KubeObject:
     def annotations(self) -> Field:
         return self.root.get("metadata", "annotations")
 
+    def label(self, name: str) -> str | None:
+        """The text of a label, or None."""
+        return _entry(self._metadata.get("labels"), name)
+
     def annotation(self, name: str) -> str | None:
         """The text of an annotation, or None."""
-        notes = self.root.value["metadata"].get("annotations")
-        if not isinstance(notes, dict) or notes.get(name) is None:
-            return None
-        return str(self.annotations.get(name).text())
+        return _entry(self._metadata.get("annotations"), name)
 
     @property
     def spec(self) -> Field:
@@ -108,16 +149,10 @@ class KubeObject:
     @cached_property
     def owner(self) -> Owner | None:
         """The controlling owner, else the first."""
-        if not self.root.value["metadata"].get("ownerReferences"):
+        if not self._metadata.get("ownerReferences"):
             return None
-        found: list[Owner] = []
-        for one in self.root.get("metadata", "ownerReferences").items():
-            uid = one.get("uid").value
-            owner = Owner(one.get("kind").text(), one.get("name").text(), uid if isinstance(uid, str) else None)
-            if one.get("controller").value is True:
-                return owner
-            found.append(owner)
-        return found[0] if found else None
+        found = [_owner(one) for one in self.root.get("metadata", "ownerReferences").items()]
+        return next((one for one, controls in found if controls), found[0][0] if found else None)
 
     def condition(self, kind: str) -> bool:
         """Whether the status has a condition of this type that is True."""
@@ -127,28 +162,59 @@ class KubeObject:
         )
 
 
+def _entry(mapping: object, name: str) -> str | None:
+    """A label or annotation as text; a bare true or number of YAML is read as it is written."""
+    value = mapping.get(name) if isinstance(mapping, dict) else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else None
+
+
+def _owner(one: Field) -> tuple[Owner, bool]:
+    kind, uid, api = one.get("kind").text(), one.get("uid").value, one.get("apiVersion").value
+    known = api is None or _is_known(kind, str(api))
+    owner = Owner(kind if known else "", one.get("name").text(), uid if isinstance(uid, str) and uid else None)
+    return owner, one.get("controller").value is True
+
+
+def _is_known(kind: str, api_version: str) -> bool:
+    return api_version.rpartition("/")[0] in GROUPS.get(kind, ())
+
+
 @dataclass(slots=True)
 class Objects:
     """All objects of one cluster, by kind."""
 
-    by_kind: dict[str, list[KubeObject]] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    _by_kind: dict[str, list[KubeObject]] = field(default_factory=dict)
     _by_uid: dict[str, KubeObject] = field(default_factory=dict)
     _by_key: dict[str, KubeObject] = field(default_factory=dict)
 
     def of(self, *kinds: str) -> list[KubeObject]:
-        """Objects of these kinds, in order of namespace and name."""
-        return [one for kind in kinds for one in self.by_kind.get(kind, ())]
+        """Objects of these kinds, each kind in order of namespace and name."""
+        return [one for kind in kinds for one in self._by_kind.get(kind, ())]
 
-    def find(self, owner: Owner, namespace: str) -> KubeObject | None:
-        """The object that an ownerReference in `namespace` means, if the input has it."""
-        found = self._by_uid.get(owner.uid) if owner.uid else None
-        return found or self._by_key.get(f"{owner.kind}/{namespace}/{owner.name}")
+    def named(self, key: str) -> KubeObject | None:
+        """The object of a key ``Kind/namespace/name``."""
+        return self._by_key.get(key)
 
     def owner_of(self, one: KubeObject) -> KubeObject | None:
         """The owner that pods are counted under, if the input has it."""
-        found = self.find(one.owner, one.namespace) if one.owner is not None else None
+        owner = one.owner
+        if owner is None:
+            return None
+        found = self._by_uid.get(owner.uid) if owner.uid else None
+        found = found or self._by_key.get(f"{owner.kind}/{one.namespace}/{owner.name}") or self._implied(one, owner)
         return found if found is not None and found.kind in WORKLOADS and found is not one else None
+
+    def _implied(self, one: KubeObject, owner: Owner) -> KubeObject | None:
+        """The owner of an owner that the input lacks, as the labels of a pod tell it."""
+        template_hash = one.label("pod-template-hash")
+        if owner.kind == "ReplicaSet" and template_hash and owner.name.endswith(f"-{template_hash}"):
+            name = owner.name.removesuffix(f"-{template_hash}")
+            return self._by_key.get(f"Deployment/{one.namespace}/{name}")
+        kind, name = one.label("ray.io/originated-from-crd"), one.label("ray.io/originated-from-cr-name") or ""
+        return self._by_key.get(f"{kind}/{one.namespace}/{name}") if kind else None
 
     def topmost(self, one: KubeObject) -> KubeObject:
         """The last object of the chain of owners; a chain that bites its tail ends where it began to repeat."""
@@ -163,27 +229,30 @@ def collect(documents: Iterable[Document]) -> Objects:
     """Sort documents into objects; problems are noted in their sources."""
     objects = Objects()
     unknown: dict[str, int] = {}
+    conflicts = 0
     for document in documents:
-        one = _object(document)
+        one = _object(document, unknown)
         if one is None:
             continue
-        if one.kind not in KINDS:
-            unknown[one.kind] = unknown.get(one.kind, 0) + 1
-            continue
-        known = objects._by_key.get(one.key)
-        if known is None:
-            objects._by_key[one.key] = one
-        elif _canonical(known) != _canonical(one):
-            where = f"{known.root.source.shown} {field_text(known.root.steps) or ''}".strip()
-            one.root.problem(f"{one.key} again, otherwise than in {where}", "each object once")
+        known = objects._by_key.setdefault(one.key, one)
+        if known is not one and _canonical(known) != _canonical(one):
+            conflicts += 1
+            where = _where(known, with_line=conflicts <= _CONFLICTS_WITH_LINES)
+            one.root.problem(f"{one.key}, which is told otherwise in {where}", "each object once")
     for key in sorted(objects._by_key):
         one = objects._by_key[key]
-        objects.by_kind.setdefault(one.kind, []).append(one)
+        objects._by_kind.setdefault(one.kind, []).append(one)
         if one.uid is not None:
             objects._by_uid[one.uid] = one
-    for kind, count in sorted(unknown.items()):
-        objects.notes.append(_unknown(kind, count))
+    objects.notes += [_unknown(kind, count) for kind, count in sorted(unknown.items())]
     return objects
+
+
+def _where(one: KubeObject, *, with_line: bool) -> str:
+    """The place of an object, for people."""
+    root = one.root
+    line = line_of(root.source.path, root.document, root.steps) if with_line else None
+    return ":".join(str(part) for part in (root.source.shown, line, field_text(root.steps)) if part is not None)
 
 
 def _unknown(kind: str, count: int) -> Note:
@@ -195,32 +264,45 @@ def _unknown(kind: str, count: int) -> Note:
 
 
 def _canonical(one: KubeObject) -> bytes:
-    return msgspec.json.encode(one.root.value, order="sorted")
+    try:
+        return msgspec.json.encode(one.root.value, order="sorted")
+    except RecursionError:
+        one.root.problem("too deep a nesting", "a flatter object")
+        return b""
 
 
-def _object(document: Document) -> KubeObject | None:
-    """The object of a document, or None with its problem noted."""
+def _object(document: Document, unknown: dict[str, int]) -> KubeObject | None:
+    """The object of a document, or None: its problem is noted, or its kind counted as `unknown`."""
     root = Field.of(document)
     content = document.content
-    kind = content.get("kind")
+    kind, api = content.get("kind"), content.get("apiVersion")
     if not isinstance(kind, str) or not kind:
         root.get("kind").problem(said(kind), "a kind, as every Kubernetes object has one")
         return None
-    if not isinstance(content.get("apiVersion"), str):
-        root.get("apiVersion").problem(said(content.get("apiVersion")), "an apiVersion")
+    if not isinstance(api, str) or not api:
+        root.get("apiVersion").problem(said(api), "an apiVersion")
         return None
-    if kind not in KINDS:
-        return KubeObject(kind, "", "", root)
-    metadata = content.get("metadata")
+    if not _is_known(kind, api):
+        shown = f"{kind} ({api.rpartition('/')[0] or api})" if kind in GROUPS else kind
+        shown = shown[:100] if shown.isprintable() else ascii(shown[:100])
+        unknown[shown] = unknown.get(shown, 0) + 1
+        return None
+    if kind == "Fleet":  # the fleet file itself, where it lies among the manifests
+        return None
+    return _identified(root, kind)
+
+
+def _identified(root: Field, kind: str) -> KubeObject | None:
+    metadata = root.value.get("metadata")
     if not isinstance(metadata, dict):
         root.get("metadata").problem(said(metadata), "a mapping with a name")
         return None
     name = metadata.get("name") or metadata.get("generateName")
-    if not isinstance(name, str) or not name or len(name) > 300:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         root.get("metadata", "name").problem(said(name), "a name")
         return None
-    namespace = metadata.get("namespace")
-    if namespace is not None and not isinstance(namespace, str):
+    namespace = metadata.get("namespace") or "default"
+    if not isinstance(namespace, str) or not _NAME.fullmatch(namespace):
         root.get("metadata", "namespace").problem(said(namespace), "a namespace")
         return None
-    return KubeObject(kind, "" if kind in CLUSTER_SCOPED else namespace or "default", name, root)
+    return KubeObject(kind, "" if kind in CLUSTER_SCOPED else namespace, name, root)

@@ -135,8 +135,7 @@ def _cluster(
         manifests.problem("nothing", "manifests or context")
     roots = [(folder / one, f"{above}/{one}" if above else one) for one in names]
     snapshot = read_cluster(entry, name, roots, settings, place)
-    problems = [str(problem) for problem in document.source.problems]
-    document.source.problems.clear()
+    problems = [str(problem) for problem in document.source.take()]
     if problems:
         error = "\n".join([*problems, *([snapshot.error] if snapshot.error else [])])
         return ClusterSnapshot(name=name, settings=settings, error=error)

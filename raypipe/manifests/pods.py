@@ -6,26 +6,33 @@ Effective request (kubernetes.io/docs/concepts/workloads/pods/init-containers, s
          each init container + the restartable ones before it )  + overhead
 
 A resource with only a limit requests the limit; requests of the pod itself (`spec.resources`) stand for the sum. Equal
-templates give the same object, so that 100,000 like pods cost one.
+templates give the same object, so that 100,000 like pods cost one; labels by which controllers tell such pods apart
+are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import NoneType, UnionType
 from typing import Any
 
 import msgspec
 
+from raypipe.errors import nearest
 from raypipe.manifests.annotations import (
     GPU_MEMORY,
     GPU_SHARED_ANNOTATION,
+    KNOWN_PREFIXES,
     Placement,
     placement,
     protected,
 )
-from raypipe.manifests.fields import Field
+from raypipe.manifests.fields import Field, said
+from raypipe.manifests.objects import Objects
 from raypipe.manifests.requirements import node_affinity, tolerations
+from raypipe.manifests.sources import MOST_PROBLEMS
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, PODS, greatest, total
 
@@ -34,19 +41,41 @@ MOST_CONTAINERS = 1_000
 RAY_WORKER_INIT = {CPU: 200, MEMORY: 256 * 2**20}
 """The init container that the KubeRay operator gives every worker."""
 
-_HASH_LABELS = (
-    "pod-template-hash",
-    "controller-revision-hash",
-    "pod-template-generation",
-    "controller-uid",
-    "job-name",
-    "statefulset.kubernetes.io/pod-name",
-    "apps.kubernetes.io/pod-index",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-    "batch.kubernetes.io/job-completion-index",
+_CONTROLLERS_LABELS = frozenset(
+    {
+        "pod-template-hash",
+        "controller-revision-hash",
+        "pod-template-generation",
+        "controller-uid",
+        "job-name",
+        "statefulset.kubernetes.io/pod-name",
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-name",
+        "batch.kubernetes.io/job-completion-index",
+    }
 )
+"""Labels that controllers add to tell one pod from the next: nothing selects by them, and like pods stay alike."""
+
 _RESOURCE_FIELDS = ("requests", "limits", "claims")
+_NATIVE_RESOURCES = ("cpu", "memory", "ephemeral-storage", GPU)
+_RESOURCE = re.compile(
+    r"cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|[A-Za-z0-9][-A-Za-z0-9_.]*/[-A-Za-z0-9_.]+"
+)
+_CLAIMS = ("persistentVolumeClaim", "ephemeral")
+_SPEC_FIELDS = (
+    "nodeSelector",
+    "affinity",
+    "tolerations",
+    "priority",
+    "priorityClassName",
+    "overhead",
+    "resources",
+    "resourceClaims",
+    "topologySpreadConstraints",
+)
+_CONTAINER_FIELDS = ("resources", "ports", "restartPolicy")
+"""What of a pod a `PodSpec` depends on: pods that differ elsewhere (names of volumes, say) are read once."""
 
 
 @dataclass(slots=True)
@@ -71,33 +100,26 @@ class PodReader:
         extra: Mapping[str, int] | None = None,
         init: Mapping[str, int] | None = None,
         default: Mapping[str, int] | None = None,
+        claims: bool = False,
     ) -> PodSpec:
         """Read a template (a mapping with metadata and spec).
 
         extra: requests of a container that is added to it (a side-car). init: of an init container that is added.
-        default: requests of its containers together where they state none.
+        default: requests of its containers together where they state none; without it a template must have one.
+        claims: its controller adds a volume claim to each pod.
         """
-        raw = template.mapping()
-        metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
-        content = msgspec.json.encode(
-            (
-                namespace,
-                raw.get("spec"),
-                (metadata or {}).get("labels"),
-                (metadata or {}).get("annotations"),
-                extra,
-                init,
-                default,
-            )
-        )
+        content = _content(template, (namespace, extra, init, default, claims))
         known = self._by_content.get(content)
-        if known is None:
-            known = self._interned(self._read(template, namespace, extra or {}, init or {}, default or {}))
-            self._by_content[content] = known
-        return known
-
-    def _interned(self, spec: PodSpec) -> PodSpec:
-        return self._by_value.setdefault(msgspec.json.encode(spec, order="sorted"), spec)
+        if known is not None:
+            return known
+        before = template.source.count
+        spec = self._read(template, namespace, extra or {}, init or {}, default)
+        if claims and "volumes" not in spec.unchecked:
+            spec = replace(spec, unchecked=tuple(sorted((*spec.unchecked, "volumes"))))
+        spec = self._by_value.setdefault(msgspec.json.encode(spec, order="sorted"), spec)
+        if content and not before < template.source.count < MOST_PROBLEMS:  # what is wrong twice is told twice
+            self._by_content[content] = spec
+        return spec
 
     def _read(
         self,
@@ -105,21 +127,17 @@ class PodReader:
         namespace: str,
         extra: Mapping[str, int],
         init: Mapping[str, int],
-        default: Mapping[str, int],
+        default: Mapping[str, int] | None,
     ) -> PodSpec:
         spec, annotations = template.get("spec"), template.get("metadata", "annotations")
-        where = placement(annotations)
-        requests = effective_request(spec, extra, init, default)
-        requests = _sliced(requests, annotations)
+        if default is None and not spec.get("containers").items():
+            spec.get("containers").problem("no container", "at least one")
         memory = annotations.get(GPU_MEMORY)
+        labels = template.get("metadata", "labels").labels()
         return PodSpec(
             namespace=namespace,
-            labels={
-                key: text
-                for key, text in template.get("metadata", "labels").labels().items()
-                if key not in _HASH_LABELS
-            },
-            requests=dict(sorted(requests.items())),
+            labels={key: text for key, text in labels.items() if key not in _CONTROLLERS_LABELS},
+            requests=dict(sorted(_sliced(effective_request(spec, extra, init, default or {}), annotations).items())),
             node_selector=spec.get("nodeSelector").labels(),
             node_affinity=node_affinity(spec.get("affinity", "nodeAffinity")),
             tolerations=tolerations(spec.get("tolerations")),
@@ -127,7 +145,7 @@ class PodReader:
             gpu_memory_bytes=memory.quantity(MEMORY) if memory.value is not None else None,
             unchecked=unchecked(spec),
             protected=protected(annotations),
-            **_fields(where),
+            **_fields(placement(annotations)),
         )
 
     def _priority(self, spec: Field) -> int:
@@ -144,6 +162,51 @@ class PodReader:
         return SYSTEM_PRIORITIES.get(name, 0)
 
 
+def pod_reader(objects: Objects) -> PodReader:
+    """A reader with the PriorityClasses of the input, and those that its pods show the value of."""
+    priorities: dict[str, int] = {}
+    for one in objects.of("Pod"):
+        name, value = one.root.plain("spec", "priorityClassName"), one.root.plain("spec", "priority")
+        if isinstance(name, str) and type(value) is int:
+            priorities.setdefault(name, value)
+    default = 0
+    for one in objects.of("PriorityClass"):
+        value = priorities[one.name] = one.root.get("value").integer(0, low=-(2**31))
+        default = value if one.root.get("globalDefault").boolean() else default
+    return PodReader(priorities=priorities, default_priority=default)
+
+
+def _content(template: Field, more: tuple[object, ...]) -> bytes:
+    """What the spec is read from, as bytes; empty where the template is odd enough to be read for its problems."""
+    metadata, spec = template.plain("metadata"), template.plain("spec")
+    if type(spec) is not dict or type(metadata) not in (dict, NoneType):
+        return b""
+    labels, annotations = (metadata or {}).get("labels") or {}, (metadata or {}).get("annotations") or {}
+    volumes = spec.get("volumes") or ()
+    containers = [spec.get(name) or () for name in ("containers", "initContainers")]
+    if not _all_of(dict, (labels, annotations)) or not _all_of(list | tuple, (volumes, *containers)):
+        return b""
+    if not all(_all_of(dict, part) for part in (volumes, *containers)):
+        return b""
+    parts = (
+        more,
+        [spec.get(name) for name in _SPEC_FIELDS],
+        [[[one.get(name) for name in _CONTAINER_FIELDS] for one in part] for part in containers],
+        any(one.get(name) is not None for one in volumes for name in _CLAIMS),
+        {key: text for key, text in labels.items() if key not in _CONTROLLERS_LABELS},
+        {key: text for key, text in annotations.items() if key.startswith(KNOWN_PREFIXES)},
+    )
+    try:
+        return msgspec.json.encode(parts)
+    except RecursionError:
+        template.problem("too deep a nesting", "a flatter template")
+        return b""
+
+
+def _all_of(kind: type | UnionType, values: Iterable[object]) -> bool:
+    return all(isinstance(one, kind) for one in values)
+
+
 def _fields(where: Placement) -> dict[str, Any]:
     return {name: getattr(where, name) for name in Placement.__slots__}
 
@@ -152,43 +215,61 @@ def effective_request(
     spec: Field, extra: Mapping[str, int], init: Mapping[str, int], default: Mapping[str, int]
 ) -> dict[str, int]:
     """What one pod requests, ``pods: 1`` included; see the module's docstring."""
-    containers = spec.get("containers").items()
-    if len(containers) > MOST_CONTAINERS:
-        spec.get("containers").problem(f"{len(containers)} containers", f"at most {MOST_CONTAINERS}")
-        containers = []
-    main = total([*(container_request(one) for one in containers), extra])
+    main = total([*(container_request(one) for one in _containers(spec, "containers")), extra])
     if default and not any(main.get(name) for name in (CPU, MEMORY)):
         main = {**default, **{name: amount for name, amount in main.items() if amount}}
     restartable: dict[str, int] = {}
-    peaks: list[dict[str, int]] = [dict(init)]
-    for one in spec.get("initContainers").items()[:MOST_CONTAINERS]:
-        request = container_request(one)
+    peaks: list[dict[str, int]] = []
+    for one in _containers(spec, "initContainers"):
+        request = total([restartable, container_request(one)])
         if one.get("restartPolicy").value == "Always":
-            restartable = total([restartable, request])
-            peaks.append(restartable)
-        else:
-            peaks.append(total([restartable, request]))
-    request = greatest([total([main, restartable]), *peaks])
-    request |= _amounts(spec.get("resources"))
-    overhead = {name: one.quantity(name) for name, one in spec.get("overhead").fields()}
-    return total([request, overhead, {PODS: 1}])
+            restartable = request
+        peaks.append(request)
+    peaks.append(total([restartable, init]))
+    request = _with_pod_level(greatest([total([main, restartable]), *peaks]), spec.get("resources"))
+    return total([request, _named_amounts(spec.get("overhead")), {PODS: 1}])
+
+
+def _containers(spec: Field, name: str) -> list[Field]:
+    found = spec.get(name).items()
+    if len(found) > MOST_CONTAINERS:
+        spec.get(name).problem(f"{len(found)} containers", f"at most {MOST_CONTAINERS}")
+        return []
+    return found
+
+
+def _with_pod_level(request: dict[str, int], resources: Field) -> dict[str, int]:
+    """Requests of the pod itself stand for the containers' sum; limits of the pod only where these state nothing."""
+    limits, requests = _amounts(resources)
+    return {**limits, **{name: amount for name, amount in request.items() if amount}, **requests}
 
 
 def container_request(container: Field) -> dict[str, int]:
     """Requests of one container; a resource with only a limit requests the limit."""
-    if container.value is None or not isinstance(container.value, dict):
-        container.mapping()
+    if not isinstance(container.value, dict):
+        container.problem(said(container.value), "a container")
         return {}
-    return _amounts(container.get("resources"))
-
-
-def _amounts(resources: Field) -> dict[str, int]:
-    if resources.value is None:
-        return {}
-    resources.only(_RESOURCE_FIELDS)
-    limits = {name: one.quantity(name) for name, one in resources.get("limits").fields() if one.value is not None}
-    requests = {name: one.quantity(name) for name, one in resources.get("requests").fields() if one.value is not None}
+    limits, requests = _amounts(container.get("resources"))
     return {**limits, **requests}
+
+
+def _amounts(resources: Field) -> tuple[dict[str, int], dict[str, int]]:
+    """Limits and requests."""
+    if resources.value is None:
+        return {}, {}
+    resources.only(_RESOURCE_FIELDS)
+    return _named_amounts(resources.get("limits")), _named_amounts(resources.get("requests"))
+
+
+def _named_amounts(amounts: Field) -> dict[str, int]:
+    result = {}
+    for name, one in amounts.fields():
+        if _RESOURCE.fullmatch(name) is None:
+            near = GPU if "gpu" in name.lower() else nearest(name, _NATIVE_RESOURCES)
+            one.problem(f"an unknown resource {name[:60]!r}", "cpu, memory, or a name such as example.com/device", near)
+            continue
+        result[name] = one.quantity(name)
+    return result
 
 
 def _sliced(requests: dict[str, int], annotations: Field) -> dict[str, int]:
@@ -215,7 +296,7 @@ def unchecked(spec: Field) -> tuple[str, ...]:
     containers = spec.get("containers").items()[:MOST_CONTAINERS]
     if any(port.get("hostPort").value for one in containers for port in one.get("ports").items()):
         families.add("host-ports")
-    if any(one.get("persistentVolumeClaim").value is not None for one in spec.get("volumes").items()):
+    if any(one.get(name).value is not None for one in spec.get("volumes").items() for name in _CLAIMS):
         families.add("volumes")
     if spec.get("resourceClaims").items():
         families.add("resource-claims")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from raypipe.manifests.fields import Field, said
 from raypipe.model.requirements import Operator, Requirement, Taint, Term, Toleration
 
 OPERATORS = tuple(Operator)
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+NODE_NAME = "field:metadata.name"
+"""A label that `nodes` gives every Node, so that node affinity may name one; no real label can be called so."""
+
 _LIFECYCLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -28,7 +33,12 @@ def requirement(one: Field) -> Requirement | None:
 
 
 def _is_integer(text: str) -> bool:
-    return len(text) <= 20 and text.lstrip("+-").isdigit()
+    return re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
+
+
+def _value(one: Field) -> str:
+    value = one.get("value")
+    return "" if value.value is None else value.word()
 
 
 def requirements(field: Field) -> tuple[Requirement, ...]:
@@ -37,15 +47,20 @@ def requirements(field: Field) -> tuple[Requirement, ...]:
 
 
 def node_affinity(affinity: Field) -> tuple[Term, ...]:
-    """The terms of a required node affinity; `matchFields` on metadata.name is the hostname's business."""
-    terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+    """The terms of a required node affinity; a match of the field metadata.name is one of the label `NODE_NAME`."""
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    terms = required.get("nodeSelectorTerms")
+    if required.value is not None and not terms.items():
+        terms.problem("no term", "at least one, as kube-scheduler wants it")
     result: list[Term] = []
     for term in terms.items():
         parts = [*requirements(term.get("matchExpressions"))]
         for one in term.get("matchFields").items():
             found = requirement(one)
             if found is not None:
-                parts.append(Requirement(key=f"field:{found.key}", operator=found.operator, values=found.values))
+                if found.key != "metadata.name":
+                    one.get("key").problem(repr(found.key)[:60], "metadata.name, the only field of a node")
+                parts.append(Requirement(key=NODE_NAME, operator=found.operator, values=found.values))
         result.append(tuple(parts))
     return tuple(result)
 
@@ -58,13 +73,7 @@ def tolerations(field: Field) -> tuple[Toleration, ...]:
         effect = one.get("effect").choice((*EFFECTS, ""), "")
         if key in _LIFECYCLE and one.get("tolerationSeconds").value is not None:
             continue
-        value = one.get("value")
-        text = (
-            value.text()
-            if value.value is not None and not isinstance(value.value, bool | int)
-            else str(value.value or "")
-        )
-        result.append(Toleration(key=key, operator=operator, value=text, effect=effect))
+        result.append(Toleration(key=key, operator=operator, value=_value(one), effect=effect))
     return tuple(result)
 
 
@@ -77,6 +86,5 @@ def taints(field: Field) -> tuple[Taint, ...]:
             one.get("key").problem("nothing", "the key of a taint")
             continue
         effect = one.get("effect").choice(EFFECTS, "NoSchedule")
-        value = one.get("value")
-        result.append(Taint(key=key, value="" if value.value is None else str(value.value), effect=effect))
+        result.append(Taint(key=key, value=_value(one), effect=effect))
     return tuple(sorted(result, key=lambda taint: (taint.key, taint.value, taint.effect)))

@@ -1,0 +1,141 @@
+"""Pods that exist: counted under their keys where they want a place, under their node where they have one.
+
+Live pods are neither finished nor being deleted. Bound ones take room where they are, and so do terminating ones until
+they are gone. Pods of DaemonSets and of Nodes (static pods) are reserve of their node, never demand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from raypipe.manifests.fields import Field
+from raypipe.manifests.gangs import pod_group_of
+from raypipe.manifests.keys import Key, Keys
+from raypipe.manifests.objects import KubeObject, Objects
+from raypipe.manifests.pods import PodReader
+from raypipe.model.pods import BoundPods, PodSpec
+
+ON_THE_WAY = "raypipe.io/pods"
+FINISHED = ("Succeeded", "Failed")
+STAYS_ON_ITS_NODE = ("ignored", "not-managed")
+"""Reasons for which a bound pod is its node's reserve. (A gated pod is not bound; an expendable one stays a pod.)"""
+
+type Reason = Callable[[Field, PodSpec], str | None]
+
+
+class LivePods:
+    """One pass over the pods, and over the nodes for those on their way."""
+
+    def __init__(self, objects: Objects, reader: PodReader, keys: Keys, reason: Reason) -> None:
+        self._objects = objects
+        self._reader = reader
+        self._keys = keys
+        self._reason = reason
+        self._bound: Counter[tuple[str, str, int, bool, str | None, str]] = Counter()
+
+    def count_all(self, left_out: Counter[tuple[str, str]]) -> None:
+        """Count every pod; those that are not planned in `left_out`, by key and reason."""
+        for one in self._objects.of("Pod"):
+            if one.root.plain("status", "phase") not in FINISHED:
+                self._count(one, left_out)
+        self._on_the_way()
+
+    def bound(self) -> list[BoundPods]:
+        """The pods that are bound, like ones on one node as one, in order."""
+        result = []
+        for (node, name, mark, counted, daemonset, base), count in self._bound.items():
+            key = self._keys.get(base) if counted else None
+            pods = BoundPods(
+                node=node,
+                key=name,
+                spec=self._keys.spec(mark),
+                count=count,
+                counted=counted,
+                daemonset=daemonset,
+                created=key.created if key is not None else None,
+            )
+            result.append(pods)
+        return sorted(result, key=_order)
+
+    def _count(self, one: KubeObject, left_out: Counter[tuple[str, str]]) -> None:
+        node = one.root.plain("spec", "nodeName")
+        if node is not None and (not isinstance(node, str) or not node):
+            node = one.spec.get("nodeName").text() or None
+        spec = self._reader.spec(one.root, one.namespace)
+        top = self._objects.topmost(one)
+        absent = top.owner.kind if top.kind == "Pod" and top.owner is not None else None
+        if absent == "Node":
+            self._reserve(node, one.key, spec, None)
+        elif "DaemonSet" in (top.kind, absent):
+            name = self._keys.of_pod(one, top).key
+            self._reserve(node, name, spec, name)
+        elif one.deleting:
+            self._reserve(node, self._keys.of_pod(one, top).key, spec, None)
+        else:
+            self._count_live(one, self._keys.of_pod(one, top), spec, node, left_out)
+
+    def _reserve(self, node: str | None, name: str, spec: PodSpec, daemonset: str | None) -> None:
+        """A pod that takes room on its node and stands in no plan."""
+        if node is not None:
+            self._bound[node, name, self._keys.kept(spec), False, daemonset, name] += 1
+
+    def _count_live(
+        self, one: KubeObject, key: Key, spec: PodSpec, node: str | None, left_out: Counter[tuple[str, str]]
+    ) -> None:
+        if key.template is None:
+            self._name_gang(one, key)
+        key.live += 1
+        reason = self._reason(one.root, spec)
+        spec = self._keys.settled(key, spec)
+        name, mark = self._keys.spelt(key, spec), self._keys.kept(spec)
+        if node is not None:
+            key.bound += 1
+            self._bound[node, name, mark, reason not in STAYS_ON_ITS_NODE, None, key.key] += 1
+        elif reason is not None:
+            left_out[name, reason] += 1
+        else:
+            key.unbound[mark] += 1
+
+    def _name_gang(self, one: KubeObject, key: Key) -> None:
+        """Pods whose owner the input lacks, or that have none, name their PodGroup themselves."""
+        name = pod_group_of(one.root)
+        if name is not None and key.gang is None:
+            key.gang = f"PodGroup/{one.namespace}/{name}"
+
+    def _on_the_way(self) -> None:
+        """Nodes bought whose pods are not created or not bound yet: these pods have their place there."""
+        marked = [one for one in self._objects.of("Node") if one.annotation(ON_THE_WAY) is not None]
+        if not marked:
+            return
+        there: Counter[tuple[str, str]] = Counter()
+        for (node, name, *_), count in self._bound.items():
+            there[node, name] += count
+        for one in marked:
+            note = one.annotations.get(ON_THE_WAY)
+            try:
+                planned = msgspec.json.decode(note.word(), type=dict[str, int])
+            except (msgspec.DecodeError, UnicodeEncodeError):
+                note.problem(repr(note.value)[:60], 'a JSON mapping of key to count such as {"Deployment/a/b": 2}')
+                continue
+            for name, count in sorted(planned.items()):
+                self._place(one.name, name, count - there[one.name, name])
+
+    def _place(self, node: str, name: str, count: int) -> None:
+        """Give at most `count` pods of a key, live ones first, their place on a node."""
+        key = self._keys.get(name)
+        if key is None or key.template is None:
+            return
+        mark = self._keys.kept(key.template)
+        live = min(count, key.unbound[mark])
+        created = min(count - live, key.missing) if key.closed is None else 0
+        if live + created > 0:
+            key.unbound[mark] -= live
+            key.live += created
+            self._bound[node, name, mark, True, None, name] += live + created
+
+
+def _order(one: BoundPods) -> tuple[str, str, bool, str, bytes]:
+    return one.node, one.key, one.counted, one.daemonset or "", msgspec.json.encode(one.spec, order="sorted")

@@ -1,0 +1,92 @@
+"""A file as the user named it, and what is wrong in it: every problem with its file, line and field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raypipe.errors import Problem
+from raypipe.manifests.lines import lines_of
+
+MOST_PROBLEMS = 50
+"""Problems of one file that are listed; the others are counted."""
+LONGEST_FIELD = 300
+
+type Step = str | int
+
+
+@dataclass(slots=True)
+class Source:
+    """One file and the problems found in it.
+
+    Attributes:
+        shown: the path as the user wrote it. path: where it is.
+    """
+
+    shown: str
+    path: Path
+    _problems: list[Problem] = field(default_factory=list)
+    _unplaced: list[tuple[int, int, tuple[Step, ...]]] = field(default_factory=list)
+    _more: int = 0
+
+    def problem(
+        self,
+        found: str,
+        expected: str,
+        *,
+        document: int = 0,
+        steps: Sequence[Step] = (),
+        line: int | None = None,
+        suggestion: str | None = None,
+    ) -> None:
+        """Note a problem at `steps` (keys and indices) of a document; a line that is not given is looked up later."""
+        if len(self._problems) >= MOST_PROBLEMS:
+            self._more += 1
+            return
+        if line is None:
+            self._unplaced.append((len(self._problems), document, tuple(steps)))
+        text = field_text(steps)
+        self._problems.append(
+            Problem(file=self.shown, line=line, field=text, found=found, expected=expected, suggestion=suggestion)
+        )
+
+    @property
+    def count(self) -> int:
+        """How many problems were noted."""
+        return len(self._problems) + self._more
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What was noted, each with its line; where there are too many, their number last."""
+        if self._unplaced:
+            found = lines_of(self.path, [(document, steps) for _, document, steps in self._unplaced])
+            for (index, _, _), line in zip(self._unplaced, found, strict=True):
+                self._problems[index] = dataclasses.replace(self._problems[index], line=line)
+            self._unplaced.clear()
+        if not self._more:
+            return list(self._problems)
+        return [*self._problems, Problem(found=f"{self.shown}: {self._more} more problems like these")]
+
+    def take(self) -> list[Problem]:
+        """The problems, forgotten here: each is reported by one who took it."""
+        taken = self.problems
+        self._problems, self._more = [], 0
+        return taken
+
+
+def field_text(steps: Sequence[Step]) -> str | None:
+    """Steps as people write them.
+
+    >>> field_text(("spec", "containers", 0, "image"))
+    'spec.containers[0].image'
+    """
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else ("." if text else "") + _shown(step)
+    return (text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}…") or None
+
+
+def _shown(key: str) -> str:
+    return key[:120] if key.isprintable() else ascii(key[:120])
