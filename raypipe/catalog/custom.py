@@ -2,27 +2,36 @@
 
 The rule (S6; cloud.google.com/compute/docs/instances/creating-instance-with-custom-machine-type): one vCPU or an even
 number; memory in steps of 0.25 GiB, at least 0.5 GiB a vCPU. Price = vCPUs x $/vCPU-h + GiB x $/GiB-h. Each distinct
-pod of the demand gives one candidate, the smallest shape that holds it beside what the system reserves.
+pod of the demand gives one candidate: the smallest shape that holds it beside what system and DaemonSets reserve.
+Shapes sized for several pods together are left out; they would be as many as there are sets of pods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raypipe.catalog.left_out import LeftOut
 from raypipe.catalog.rows import TypeRow
+from raypipe.catalog.tables import Price
 from raypipe.catalog.types import instance_type
 from raypipe.errors import SettingsError, nearest
-from raypipe.model.nodes import InstanceType
+from raypipe.model.nodes import InstanceType, daemonset_reserve
+from raypipe.model.requirements import CAPACITY_TYPE, REGION
 from raypipe.model.resources import CPU, MEMORY, Resources
+from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.quantities import parse_usd_per_hour
 
 STEP_MIB = 256
 LEAST_MIB_A_VCPU = 512
 MOST_MIB_A_VCPU = 8192
 MOST_VCPUS = 96
-_KEYS = ("family", "usdPerVcpuHour", "usdPerGibHour")
+MOST_SHAPES = 200
+"""Most distinct sizes of pods that are given shapes of their own, those wanted most often first."""
+
+KEYS = ("family", "usdPerVcpuHour", "usdPerGibHour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,27 +52,39 @@ class CustomFamily:
 
 
 def custom_families(settings: tuple[Mapping[str, Any], ...]) -> tuple[CustomFamily, ...]:
-    """Read the setting `custom_shapes`, or raise SettingsError."""
-    families = []
+    """Read the setting `custom_shapes`, or raise SettingsError with all that is wrong in it."""
+    wrong: list[str] = []
     for number, entry in enumerate(settings):
-        where = f"settings.custom_shapes[{number}]"
-        for key in entry:
-            if key not in _KEYS:
-                near = nearest(str(key), _KEYS)
-                raise SettingsError(f"{where}.{key}: unknown key" + (f" (did you mean {near!r}?)" if near else ""))
-        try:
-            families.append(
-                CustomFamily(
-                    family=str(entry["family"]),
-                    usd_nanos_per_vcpu=parse_usd_per_hour(entry["usdPerVcpuHour"]),
-                    usd_nanos_per_gib=parse_usd_per_hour(entry["usdPerGibHour"]),
-                )
-            )
-        except KeyError as error:
-            raise SettingsError(f"{where}.{error.args[0]}: found nothing, expected a value") from None
-        except ValueError as error:
-            raise SettingsError(f"{where}: found {error}") from None
-    return tuple(families)
+        wrong += [f"settings.custom_shapes[{number}]{problem}" for problem in _problems(entry)]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return tuple(
+        CustomFamily(
+            family=entry["family"],
+            usd_nanos_per_vcpu=parse_usd_per_hour(entry["usdPerVcpuHour"]),
+            usd_nanos_per_gib=parse_usd_per_hour(entry["usdPerGibHour"]),
+        )
+        for entry in settings
+    )
+
+
+def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with one entry."""
+    for key in entry:
+        if key not in KEYS:
+            near = nearest(str(key), KEYS)
+            yield f".{key}: unknown key" + (f" (did you mean {near!r}?)" if near else "")
+    for key in KEYS:
+        if key not in entry:
+            yield f".{key}: found nothing, expected a value"
+        elif key == "family":
+            if not isinstance(entry[key], str) or not entry[key]:
+                yield f".{key}: found {entry[key]!r:.80}, expected the name of a machine family"
+        else:
+            try:
+                parse_usd_per_hour(entry[key])
+            except ValueError as error:
+                yield f".{key}: found {error}"
 
 
 def shape_for(vcpu_millicores: int, memory_mib: int) -> tuple[int, int] | None:
@@ -78,6 +99,47 @@ def shape_for(vcpu_millicores: int, memory_mib: int) -> tuple[int, int] | None:
         return None
     memory = -(-max(memory_mib, vcpus * LEAST_MIB_A_VCPU) // STEP_MIB) * STEP_MIB
     return vcpus, memory
+
+
+def custom_types(cluster: ClusterSnapshot, left_out: LeftOut) -> Iterator[tuple[InstanceType, Price]]:
+    """Custom shapes for the pods of the demand, with their list price; SettingsError where the setting is wrong."""
+    families = custom_families(cluster.settings.custom_shapes)
+    if not families or cluster.provider != "gcp" or "on-demand" not in cluster.capacity_types:
+        return
+    sizes = _sizes(cluster, left_out)
+    for family in families:
+        reserve = _daemonsets(cluster, family)
+        kinds: dict[str, InstanceType] = {}
+        for cpu, memory in sizes:
+            request = {CPU: cpu + reserve.get(CPU, 0), MEMORY: memory + reserve.get(MEMORY, 0)}
+            kind = smallest_holding(family, request, cluster.settings.reserve)
+            if kind is not None:
+                kinds[kind.name] = kind
+        for name, kind in kinds.items():
+            nanos = family.usd_nanos(kind.vcpu_millicores // 1000, kind.memory_bytes // 2**20)
+            yield kind, Price(name, "on-demand", "", nanos, None)
+        message = f"{family.family}: custom shapes sized for single pods are candidates"
+        left_out.count("custom-shape", message, len(kinds))
+
+
+def _sizes(cluster: ClusterSnapshot, left_out: LeftOut) -> list[tuple[int, int]]:
+    """Distinct (millicores, bytes) of pods that need nothing a custom shape has not."""
+    wanted: Counter[tuple[int, int]] = Counter()
+    for group in cluster.demand:
+        if not any("/" in name and amount > 0 for name, amount in group.spec.requests.items()):
+            wanted[group.spec.requests.get(CPU, 0), group.spec.requests.get(MEMORY, 0)] += group.count
+    ordered = sorted(wanted, key=lambda size: (-wanted[size], size))
+    if len(ordered) > MOST_SHAPES:
+        message = f"custom shapes: only the {MOST_SHAPES} sizes of pods wanted most are given shapes of their own"
+        left_out.count("custom-shape-limit", message, len(ordered) - MOST_SHAPES)
+    return ordered[:MOST_SHAPES]
+
+
+def _daemonsets(cluster: ClusterSnapshot, family: CustomFamily) -> Resources:
+    """What DaemonSets request on a node of the family, wherever it is; without taints, so that most of them run."""
+    probe = _type(family, 2, 2 * LEAST_MIB_A_VCPU, cluster.settings.reserve)
+    labels = {**probe.labels, REGION: cluster.region, CAPACITY_TYPE: "on-demand"}
+    return daemonset_reserve(labels, (), cluster.daemonsets)
 
 
 def smallest_holding(family: CustomFamily, request: Resources, reserve: str) -> InstanceType | None:

@@ -15,7 +15,7 @@ from operator import eq
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.catalog.market import names_of
+from raypipe.catalog.pools import names_of
 from raypipe.model.nodes import Offering, daemonset_reserve
 from raypipe.model.plan import FilterCount
 from raypipe.model.pods import PodSpec

@@ -7,63 +7,22 @@ way is told in notes, a count each.
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from raypipe.catalog.custom import custom_families, smallest_holding
+from raypipe.catalog.custom import custom_types
+from raypipe.catalog.left_out import LeftOut
+from raypipe.catalog.pools import Pool, named_by_pods
 from raypipe.catalog.prices import is_burstable, surcharge_usd_nanos, usd_nanos
+from raypipe.catalog.reserved import reservations
+from raypipe.catalog.spot import spot_admitted
 from raypipe.catalog.tables import Catalog, Price
-from raypipe.errors import SettingsError, nearest
-from raypipe.model.nodes import InstanceType, NodePool, Offering
+from raypipe.model.nodes import InstanceType, Offering
 from raypipe.model.plan import Note
-from raypipe.model.pods import PodSpec
-from raypipe.model.requirements import (
-    ARCH,
-    CAPACITY_TYPE,
-    DEPRECATED_LABELS,
-    INSTANCE_TYPE,
-    NODEPOOL,
-    OS,
-    REGION,
-    ZONE,
-    Operator,
-    Requirement,
-)
+from raypipe.model.requirements import CAPACITY_TYPE, DEPRECATED_LABELS, REGION, ZONE
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY
 from raypipe.model.snapshot import ClusterSnapshot
-from raypipe.quantities import parse_usd_per_hour
 from raypipe.settings import Settings
-
-MOST_VARIANTS = 16
-"""Most combinations of values of a NodePool's own labels that are looked at."""
-
-NAMING_KEYS = {
-    "karpenter.k8s.aws/instance-category": "category",
-    "karpenter.k8s.aws/instance-family": "family",
-    "cloud.google.com/machine-family": "family",
-    INSTANCE_TYPE: "instance_type",
-    "beta.kubernetes.io/instance-type": "instance_type",
-}
-"""Labels by which a requirement names a category, family or type."""
-
-_ARCH_KEYS = frozenset({ARCH, "beta.kubernetes.io/arch"})
-_PROVIDER_PREFIXES = (
-    "kubernetes.io/",
-    "beta.kubernetes.io/",
-    "failure-domain.beta.kubernetes.io/",
-    "node.kubernetes.io/",
-    "topology.kubernetes.io/",
-    "karpenter.",
-    "cloud.google.com/",
-    "kubernetes.azure.com/",
-    "topology.k8s.aws/",
-    "eks.amazonaws.com/",
-    "raypipe.io/",
-)
-_RESERVED_KEYS = ("instanceType", "zone", "count", "usdPerHour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,325 +33,170 @@ class Market:
     notes: tuple[Note, ...]
 
 
-@dataclass(slots=True)
-class _LeftOut:
-    """What was left out on the way, for the notes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ware:
+    """A type in a zone at a price: what an offering is before a pool is chosen. most: so many nodes of it, or None."""
 
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    excluded: dict[str, set[str]] = field(default_factory=dict)
-
-    def notes(self) -> Iterator[Note]:
-        for category, types in sorted(self.excluded.items()):
-            message = f"{category}: {len(types)} types are left out unless a requirement or a pod names them"
-            yield Note(kind="excluded-category", subject=category, count=len(types), message=message)
-        for (kind, message), count in sorted(self.counts.items()):
-            yield Note(kind=kind, subject=message.partition(":")[0], count=count, message=message)
+    kind: InstanceType
+    row: Price
+    zone: str
+    usd_nanos_per_hour: int
+    most: int | None = None
 
 
 def offerings_for(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
     """Everything that may be bought for the cluster; SettingsError where `reserved` or `custom_shapes` is wrong."""
-    left_out = _LeftOut()
-    pools = [_Pool.of(pool, cluster, left_out) for pool in cluster.node_pools or (None,)]
-    named = _named_by_pods(cluster)
+    left_out = LeftOut()
+    pools = [Pool.of(pool, cluster, catalog.own_labels, left_out) for pool in cluster.node_pools or (None,)]
+    named = named_by_pods(cluster)
     offerings: list[Offering] = []
-    for kind, rows in _rows(cluster, catalog, left_out):
-        if not any(pool.may_be_of(kind) for pool in pools):
-            continue
-        for row, zone, most in rows:
-            price = row.usd_nanos_per_hour
-            if row.capacity_type != "reserved":
-                known = usd_nanos(price, kind, cluster.settings)
-                if known is None:
-                    _note_burstable(kind, cluster.settings, left_out)
-                    continue
-                price = known
-            for pool in pools:
-                offerings += pool.offerings(kind, row, zone, price, most, named, left_out)
-    if not catalog.prices.get((cluster.provider, cluster.region)):
-        message = f"{cluster.provider} {cluster.region}: the catalogue has no prices there; nothing can be bought"
-        left_out.counts["no-offerings", message] += 1
+    for ware in _wares(cluster, catalog, pools, left_out):
+        common = _labels(ware, cluster.region)
+        for pool in pools:
+            offerings += _through(pool, ware, common, named, left_out)
+    _note_gaps(cluster, catalog, left_out)
     return Market(offerings=tuple(sorted(offerings, key=lambda one: one.order)), notes=tuple(left_out.notes()))
 
 
-def _note_burstable(kind: InstanceType, settings: Settings, left_out: _LeftOut) -> None:
-    if settings.burstable == "exclude":
-        left_out.counts["burstable", "burstable: types are left out by the setting"] += 1
-    elif surcharge_usd_nanos(kind) is None and is_burstable(kind):
-        message = "burstable: types whose price under steady load is not known are left out unless burstable is list"
-        left_out.counts["burstable", message] += 1
-
-
-type _Rows = list[tuple[Price, str, int | None]]
-
-
-def _rows(cluster: ClusterSnapshot, catalog: Catalog, left_out: _LeftOut) -> Iterator[tuple[InstanceType, _Rows]]:
-    """Each type with its (price, zone, most nodes), spot filters and estimates applied."""
+def _wares(cluster: ClusterSnapshot, catalog: Catalog, pools: list[Pool], left_out: LeftOut) -> Iterator[_Ware]:
+    """Everything that has a price and is of a type that some pool may have, by name of type."""
     by_type: dict[str, list[Price]] = {}
     for price in catalog.prices.get((cluster.provider, cluster.region), ()):
         by_type.setdefault(price.instance_type, []).append(price)
-    reserved = _reserved(cluster.settings, cluster.zones)
+    reserved: dict[str, list[_Ware]] = {}
+    for ware in _reserved(cluster, catalog, left_out):
+        reserved.setdefault(ware.kind.name, []).append(ware)
     for name in sorted({*by_type, *reserved}):
         kind = catalog.type_of(cluster.provider, name, cluster.settings.reserve)
-        if kind is None:
-            left_out.counts[
-                "unknown-instance-type", f"{name}: not in the catalogue, so its reserved nodes are left out"
-            ] += 1
+        if kind is None or not _is_usable(kind, left_out) or not any(pool.may_be_of(kind) for pool in pools):
             continue
-        if kind.gpu_name and not kind.gpu_count:
-            left_out.counts["fractional-gpu", "fractional-gpu: types with a part of a GPU are used without it"] += 1
-        prices = _with_spot(by_type.get(name, []), cluster.settings, left_out)
-        yield kind, [*_in_zones(prices, cluster), *reserved.get(name, ())]
-    yield from _custom(cluster, left_out)
+        prices = spot_admitted(by_type.get(name, ()), cluster.settings, left_out)
+        yield from _priced(kind, _in_zones(prices, cluster), cluster.settings, left_out)
+        yield from reserved.get(name, ())
+    for kind, price in custom_types(cluster, left_out):
+        yield from _priced(kind, [(price, zone) for zone in cluster.zones], cluster.settings, left_out)
 
 
-def _with_spot(prices: list[Price], settings: Settings, left_out: _LeftOut) -> list[Price]:
-    """Prices with spot estimated where it is not known, and spot offerings left out by ratio and interruption."""
-    listed = {price.zone: price.usd_nanos_per_hour for price in prices if price.capacity_type == "on-demand"}
-    ratio, estimate = settings.max_spot_price_ratio, settings.spot_price_ratio_estimate
-    if prices and estimate is not None and not any(price.capacity_type == "spot" for price in prices):
-        message = f"spot: price estimated as {estimate:g} of on-demand where the catalogue has none"
-        left_out.counts["spot-price-estimated", message] += len(prices)
-        prices = prices + [
-            price._replace(
-                capacity_type="spot",
-                usd_nanos_per_hour=_share(price.usd_nanos_per_hour, estimate),
-                interruption_bucket=None,
-            )
-            for price in prices
-        ]
-    result = []
-    for price in prices:
-        if price.capacity_type == "spot":
-            base = listed.get(price.zone, listed.get(""))
-            if ratio < 1.0 and base is not None and price.usd_nanos_per_hour > _share(base, ratio):
-                left_out.counts["spot-price-ratio", f"spot: dearer than {ratio:g} of on-demand is left out"] += 1
-                continue
-            if (price.interruption_bucket or 0) > settings.max_spot_interrupt_bucket:
-                message = f"spot: interruption bucket above {settings.max_spot_interrupt_bucket} is left out"
-                left_out.counts["spot-interruption", message] += 1
-                continue
-        result.append(price)
-    return result
+def _is_usable(kind: InstanceType, left_out: LeftOut) -> bool:
+    """Whether the type can be planned with; a part of a GPU is passed over, the rest of its node is not."""
+    if kind.gpu_name and not kind.gpu_count:
+        left_out.name("fractional-gpu", "fractional-gpu: types with a part of a GPU are used without it", kind.name)
+    if not kind.memory_bytes:
+        left_out.name("unknown-memory", "unknown-memory: types whose memory is given as 0 are left out", kind.name)
+    return kind.memory_bytes > 0
 
 
-def _share(usd_nanos: int, ratio: float) -> int:
-    """A fraction of a price, to the nano-dollar."""
-    return int((Decimal(usd_nanos) * Decimal(str(ratio))).to_integral_value(ROUND_HALF_EVEN))
-
-
-def _in_zones(prices: Iterable[Price], cluster: ClusterSnapshot) -> _Rows:
+def _in_zones(prices: Iterable[Price], cluster: ClusterSnapshot) -> Iterator[tuple[Price, str]]:
     """One row a declared zone; a row with a zone wins there."""
-    zoned = {(price.capacity_type, price.zone) for price in prices if price.zone}
-    rows: _Rows = []
-    for price in prices:
-        if price.capacity_type not in cluster.capacity_types:
-            continue
-        if price.zone:
-            rows += [(price, price.zone, None)] if price.zone in cluster.zones else []
+    listed = [price for price in prices if price.capacity_type in cluster.capacity_types]
+    zoned = {(price.capacity_type, price.zone) for price in listed if price.zone}
+    for price in listed:
+        for zone in cluster.zones:
+            if price.zone == zone or (not price.zone and (price.capacity_type, zone) not in zoned):
+                yield price, zone
+
+
+def _priced(
+    kind: InstanceType, rows: Iterable[tuple[Price, str]], settings: Settings, left_out: LeftOut
+) -> Iterator[_Ware]:
+    """The rows at the price that sums and limits use."""
+    for row, zone in rows:
+        price = usd_nanos(row.usd_nanos_per_hour, kind, settings)
+        if price is None:
+            _note_burstable(kind, settings, left_out)
         else:
-            rows += [(price, zone, None) for zone in cluster.zones if (price.capacity_type, zone) not in zoned]
-    return rows
+            yield _Ware(kind=kind, row=row, zone=zone, usd_nanos_per_hour=price)
 
 
-def _reserved(settings: Settings, zones: Sequence[str]) -> dict[str, _Rows]:
-    """The setting `reserved` by instance type."""
-    result: dict[str, _Rows] = {}
-    for number, entry in enumerate(settings.reserved):
-        where = f"settings.reserved[{number}]"
-        for key in entry:
-            if key not in _RESERVED_KEYS:
-                near = nearest(str(key), _RESERVED_KEYS)
-                raise SettingsError(f"{where}.{key}: unknown key" + (f" (did you mean {near!r}?)" if near else ""))
-        missing = [key for key in _RESERVED_KEYS if key not in entry]
-        if missing:
-            raise SettingsError(f"{where}.{missing[0]}: found nothing, expected a value")
-        count, name = entry["count"], entry["instanceType"]
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 1_000_000:
-            raise SettingsError(f"{where}.count: found {count!r:.80}, expected a whole number from 0 to 1000000")
-        try:
-            nanos = parse_usd_per_hour(entry["usdPerHour"])
-        except ValueError as error:
-            raise SettingsError(f"{where}.usdPerHour: found {error}") from None
-        if entry["zone"] not in zones:
-            raise SettingsError(f"{where}.zone: found {entry['zone']!r:.80}, expected one of {', '.join(zones)}")
-        if any(zone == entry["zone"] for _, zone, _ in result.get(str(name), ())):
-            raise SettingsError(f"{where}: found {name!r:.80} in {entry['zone']} again, expected each once")
-        price = Price(str(name), "reserved", str(entry["zone"]), nanos, None)
-        result.setdefault(str(name), []).append((price, price.zone, count))
-    return result
+def _note_burstable(kind: InstanceType, settings: Settings, left_out: LeftOut) -> None:
+    if settings.burstable == "exclude":
+        left_out.name("burstable", "burstable: types are left out by the setting", kind.name)
+    elif surcharge_usd_nanos(kind) is None and is_burstable(kind):
+        message = "burstable: types whose price under steady load is not known are left out unless burstable is list"
+        left_out.name("burstable", message, kind.name)
 
 
-def _custom(cluster: ClusterSnapshot, left_out: _LeftOut) -> Iterator[tuple[InstanceType, _Rows]]:
-    """Custom shapes for the pods of the demand, one a distinct size."""
-    families = custom_families(cluster.settings.custom_shapes)
-    if not families or cluster.provider != "gcp" or "on-demand" not in cluster.capacity_types:
+def _reserved(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut) -> Iterator[_Ware]:
+    """Reserved capacity, at its own price."""
+    for one in reservations(cluster.settings, cluster.zones):
+        kind = catalog.type_of(cluster.provider, one.instance_type, cluster.settings.reserve)
+        if kind is None:
+            message = f"{one.instance_type}: not in the catalogue, so its reserved nodes are left out"
+            left_out.count("unknown-instance-type", message)
+            continue
+        row = Price(one.instance_type, "reserved", one.zone, one.usd_nanos_per_hour, None)
+        yield _Ware(kind=kind, row=row, zone=one.zone, usd_nanos_per_hour=one.usd_nanos_per_hour, most=one.count)
+
+
+def _note_gaps(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut) -> None:
+    """Say which of the capacity types asked for have no price in the region at all."""
+    prices = catalog.prices.get((cluster.provider, cluster.region))
+    place = f"{cluster.provider} {cluster.region}"
+    if not prices:
+        left_out.count("no-offerings", f"{place}: the catalogue has no prices there; nothing can be bought")
         return
-    sizes = {(group.spec.requests.get(CPU, 0), group.spec.requests.get(MEMORY, 0)) for group in cluster.demand}
-    for family in families:
-        seen: set[str] = set()
-        for cpu, memory in sorted(sizes):
-            kind = smallest_holding(family, {CPU: cpu, MEMORY: memory}, cluster.settings.reserve)
-            if kind is None or kind.name in seen:
+    has_spot = any(price.capacity_type == "spot" for price in prices)
+    if "spot" in cluster.capacity_types and not has_spot and cluster.settings.spot_price_ratio_estimate is None:
+        message = f"{place}: the catalogue has no spot prices there, so spot is not considered"
+        left_out.count("no-spot-prices", message + " (setting spot_price_ratio_estimate estimates them)")
+
+
+def _labels(ware: _Ware, region: str) -> dict[str, str]:
+    """What every node of it carries, whatever its pool."""
+    place = {REGION: region, ZONE: ware.zone, CAPACITY_TYPE: ware.row.capacity_type}
+    place |= {old: place[new] for old, new in DEPRECATED_LABELS.items() if new in place}
+    if ware.row.capacity_type == "spot" and ware.kind.provider == "gcp":
+        place["cloud.google.com/gke-spot"] = "true"
+    if ware.row.capacity_type == "spot" and ware.kind.provider == "azure":
+        place["kubernetes.azure.com/scalesetpriority"] = "spot"
+    return {**ware.kind.labels, **place}
+
+
+def _through(
+    pool: Pool, ware: _Ware, common: Mapping[str, str], named: frozenset[str], left_out: LeftOut
+) -> Iterator[Offering]:
+    """The ware as the pool offers it: once a variant of its labels, whole and sliced."""
+    kind = ware.kind
+    for labels in pool.labels(common):
+        is_opened = pool.opens(kind)
+        if not is_opened:
+            left_out.exclude(kind.category, kind.name)
+            if not named & {kind.category, kind.family, kind.name}:
                 continue
-            seen.add(kind.name)
-            nanos = family.usd_nanos(kind.vcpu_millicores // 1000, kind.memory_bytes // 2**20)
-            price = Price(kind.name, "on-demand", "", nanos, None)
-            yield kind, [(price, zone, None) for zone in cluster.zones]
-        left_out.counts["custom-shape", f"{family.family}: custom shapes sized for single pods are candidates"] += len(
-            seen
-        )
+        for slices in pool.slicings(kind):
+            yield _offering(pool, ware, labels, is_opened, slices)
 
 
-def _named_by_pods(cluster: ClusterSnapshot) -> frozenset[str]:
-    """Categories, families and types that some pod names with In."""
-    names: set[str] = set()
-    seen: set[int] = set()
-    for spec in itertools.chain((one.spec for one in cluster.demand), (one.spec for one in cluster.bound)):
-        if id(spec) not in seen:
-            seen.add(id(spec))
-            names |= names_of(spec)
-    return frozenset(names)
-
-
-def names_of(spec: PodSpec) -> set[str]:
-    """Categories, families and types that a pod names: by selector, by In in its affinity, by its inclusions."""
-    names = {value for key, value in spec.node_selector.items() if key in NAMING_KEYS}
-    for term in spec.node_affinity:
-        for part in term:
-            if part.key in NAMING_KEYS and part.operator is Operator.IN:
-                names.update(part.values)
-    return names | set(spec.family_inclusions)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pool:
-    """One NodePool (or none) of a cluster, its requirements together with the cluster's."""
-
-    cluster: ClusterSnapshot
-    pool: NodePool | None
-    requirements: tuple[Requirement, ...]
-    variants: tuple[Mapping[str, str], ...]
-    arch_replaced: bool
-    opened: frozenset[str]
-
-    @classmethod
-    def of(cls, pool: NodePool | None, cluster: ClusterSnapshot, left_out: _LeftOut) -> _Pool:
-        own = pool.requirements if pool is not None else ()
-        labels = dict(pool.labels) if pool is not None else {}
-        custom = [one for one in own if not one.key.startswith(_PROVIDER_PREFIXES) and one.key not in labels]
-        checked = (*cluster.requirements, *(one for one in own if one not in custom))
-        opened = {
-            value for one in checked if one.key in NAMING_KEYS and one.operator is Operator.IN for value in one.values
-        }
-        return cls(
-            cluster=cluster,
-            pool=pool,
-            requirements=checked,
-            variants=_variants(custom, labels, pool, left_out),
-            arch_replaced=any(one.key in _ARCH_KEYS for one in checked),
-            opened=frozenset(opened),
-        )
-
-    def may_be_of(self, kind: InstanceType) -> bool:
-        """Whether the type's own labels leave a chance; requirements on what zone or pool decides are kept open."""
-        return all(one.admits(kind.labels) for one in self.requirements if one.key in kind.labels)
-
-    def offerings(
-        self,
-        kind: InstanceType,
-        row: Price,
-        zone: str,
-        price: int,
-        most: int | None,
-        named: frozenset[str],
-        left_out: _LeftOut,
-    ) -> Iterator[Offering]:
-        place = {REGION: self.cluster.region, ZONE: zone, CAPACITY_TYPE: row.capacity_type}
-        place |= {old: place[new] for old, new in DEPRECATED_LABELS.items() if new in place}
-        if row.capacity_type == "spot" and kind.provider == "gcp":
-            place["cloud.google.com/gke-spot"] = "true"
-        if row.capacity_type == "spot" and kind.provider == "azure":
-            place["kubernetes.azure.com/scalesetpriority"] = "spot"
-        for variant in self.variants:
-            labels = {**kind.labels, **place, **variant}
-            if not all(one.admits(labels) for one in self.requirements):
-                continue
-            is_opened = self._is_opened(kind)
-            if not is_opened:
-                left_out.excluded.setdefault(kind.category, set()).add(kind.name)
-                if not named & {kind.category, kind.family, kind.name}:
-                    continue
-            for slices in self._slicings(kind):
-                yield self._offering(kind, row, zone, price, most, labels, is_opened, slices)
-
-    def _is_opened(self, kind: InstanceType) -> bool:
-        excluded = kind.category in self.cluster.settings.exclude_instance_categories
-        return not excluded or bool(self.opened & {kind.category, kind.family, kind.name})
-
-    def _slicings(self, kind: InstanceType) -> tuple[int, ...]:
-        slices = self.cluster.gpu_slices.get(kind.gpu_name, 0) if kind.allocatable.get(GPU) else 0
-        return (0, slices) if slices else (0,)
-
-    def _offering(
-        self,
-        kind: InstanceType,
-        row: Price,
-        zone: str,
-        price: int,
-        most: int | None,
-        labels: Mapping[str, str],
-        is_opened: bool,
-        slices: int,
-    ) -> Offering:
-        allocatable = dict(kind.allocatable)
-        if slices:
-            allocatable[GPU_SHARED] = allocatable.pop(GPU) * slices
-        capacity = {CPU: kind.vcpu_millicores, MEMORY: kind.memory_bytes}
-        capacity |= {name: amount for name, amount in kind.allocatable.items() if "/" in name}
-        return Offering(
-            provider=kind.provider,
-            region=self.cluster.region,
-            zone=zone,
-            instance_type=kind.name,
-            family=kind.family,
-            category=kind.category,
-            arch=kind.arch,
-            capacity_type=row.capacity_type,
-            labels=labels,
-            capacity=capacity,
-            allocatable=allocatable if slices else kind.allocatable,
-            list_usd_nanos_per_hour=row.usd_nanos_per_hour,
-            usd_nanos_per_hour=price,
-            taints=self.pool.taints if self.pool is not None else (),
-            pool=self.pool.name if self.pool is not None else None,
-            pool_weight=self.pool.weight if self.pool is not None else 0,
-            gpu_name=kind.gpu_name,
-            gpu_count=kind.gpu_count,
-            gpu_memory_bytes=kind.gpu_memory_bytes,
-            gpu_slices=slices,
-            interruption_bucket=row.interruption_bucket,
-            arch_replaced=self.arch_replaced,
-            opened=is_opened,
-            max_count=most,
-        )
-
-
-def _variants(
-    custom: Sequence[Requirement], labels: dict[str, str], pool: NodePool | None, left_out: _LeftOut
-) -> tuple[Mapping[str, str], ...]:
-    """The labels that nodes of the pool may carry: its own, and one combination of values of its own requirements."""
-    if pool is None:
-        return ({},)
-    fixed = {**labels, NODEPOOL: pool.name}
-    choices: list[list[tuple[str, str]]] = []
-    for one in custom:
-        if one.operator is Operator.IN and one.key != OS:
-            choices.append([(one.key, value) for value in one.values])
-        elif one.operator in (Operator.EXISTS, Operator.GT, Operator.LT):
-            message = f"{pool.name}: {one} sets no value, so no pod is taken to select it"
-            left_out.counts["nodepool-requirement", message] += 1
-    combinations = list(itertools.islice(itertools.product(*choices), MOST_VARIANTS + 1))
-    if len(combinations) > MOST_VARIANTS:
-        message = f"{pool.name}: only {MOST_VARIANTS} combinations of its own labels are looked at"
-        left_out.counts["nodepool-requirement", message] += 1
-    return tuple({**fixed, **dict(one)} for one in combinations[:MOST_VARIANTS])
+def _offering(pool: Pool, ware: _Ware, labels: Mapping[str, str], is_opened: bool, slices: int) -> Offering:
+    kind, node_pool = ware.kind, pool.pool
+    allocatable = dict(kind.allocatable)
+    if slices:
+        allocatable[GPU_SHARED] = allocatable.pop(GPU) * slices
+    capacity = {CPU: kind.vcpu_millicores, MEMORY: kind.memory_bytes}
+    capacity |= {name: amount for name, amount in kind.allocatable.items() if "/" in name}
+    return Offering(
+        provider=kind.provider,
+        region=pool.cluster.region,
+        zone=ware.zone,
+        instance_type=kind.name,
+        family=kind.family,
+        category=kind.category,
+        arch=kind.arch,
+        capacity_type=ware.row.capacity_type,
+        labels=labels,
+        capacity=capacity,
+        allocatable=allocatable if slices else kind.allocatable,
+        list_usd_nanos_per_hour=ware.row.usd_nanos_per_hour,
+        usd_nanos_per_hour=ware.usd_nanos_per_hour,
+        taints=node_pool.taints if node_pool is not None else (),
+        pool=node_pool.name if node_pool is not None else None,
+        pool_weight=node_pool.weight if node_pool is not None else 0,
+        gpu_name=kind.gpu_name,
+        gpu_count=kind.gpu_count,
+        gpu_memory_bytes=kind.gpu_memory_bytes,
+        gpu_slices=slices,
+        interruption_bucket=ware.row.interruption_bucket,
+        arch_replaced=pool.arch_replaced,
+        opened=is_opened,
+        max_count=ware.most,
+    )

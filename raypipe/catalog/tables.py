@@ -17,11 +17,12 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from raypipe.catalog.rows import TypeRow
-from raypipe.catalog.types import instance_type
+from raypipe.catalog.types import instance_type, label_of
 from raypipe.errors import CatalogError, Problem, nearest
 from raypipe.model.nodes import InstanceType
 from raypipe.model.plan import Note
@@ -72,7 +73,7 @@ class Price(NamedTuple):
     interruption_bucket: int | None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Catalog:
     """What can be bought and for how much. Do not change it: plans carry its digest.
 
@@ -92,6 +93,11 @@ class Catalog:
         if known is None and (row := self._rows.get((provider, name))) is not None:
             known = self._types[provider, name, reserve] = instance_type(row, reserve)
         return known
+
+    @cached_property
+    def own_labels(self) -> frozenset[str]:
+        """Labels that types carry from columns of the catalogue's own."""
+        return frozenset(label_of(name) for row in self._rows.values() for name, _ in row.extra)
 
     @property
     def type_names(self) -> tuple[tuple[str, str], ...]:

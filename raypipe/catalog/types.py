@@ -84,8 +84,17 @@ def _labels(row: TypeRow, gpu: str) -> dict[str, str]:
                 labels["karpenter.azure.com/sku-gpu-count"] = str(row.gpu_count)
                 labels["karpenter.azure.com/sku-gpu-name"] = row.gpu_name.upper()
                 labels["karpenter.azure.com/sku-gpu-manufacturer"] = row.gpu_manufacturer
-    labels |= {name if "/" in name else f"raypipe.io/{name}": text for name, text in row.extra}
+    labels |= {label_of(name): text for name, text in row.extra}
     return labels | {old: labels[new] for old, new in DEPRECATED_LABELS.items() if new in labels}
+
+
+def label_of(column: str) -> str:
+    """The label that a column of the catalogue's own becomes.
+
+    >>> label_of("example.com/tier"), label_of("rack")
+    ('example.com/tier', 'raypipe.io/rack')
+    """
+    return column if "/" in column else f"raypipe.io/{column}"
 
 
 def _aws(row: TypeRow) -> dict[str, str]:
