@@ -44,7 +44,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "PodDisruptionBudget": ("policy",),
     "PriorityClass": ("scheduling.k8s.io",),
     "Queue": ("scheduling.run.ai",),
-    "Fleet": ("raypipe.io",),
 }
 """The kinds that are read, and the API groups they are known in ("" is the core group)."""
 
@@ -286,8 +285,6 @@ def _object(document: Document, unknown: dict[str, int]) -> KubeObject | None:
         shown = f"{kind} ({api.rpartition('/')[0] or api})" if kind in GROUPS else kind
         shown = shown[:100] if shown.isprintable() else ascii(shown[:100])
         unknown[shown] = unknown.get(shown, 0) + 1
-        return None
-    if kind == "Fleet":  # the fleet file itself, where it lies among the manifests
         return None
     return _identified(root, kind)
 

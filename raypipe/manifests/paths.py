@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from raypipe.errors import InputError, Problem, SettingsError
+from raypipe.errors import InputError, Problem, nearest
+from raypipe.manifests.clusters import Place, Root, read_cluster
 from raypipe.manifests.fields import Field
-from raypipe.manifests.files import Document, Source, documents, exists
-from raypipe.manifests.fleet import NAME, Place, fleet_entries, read_cluster
-from raypipe.manifests.nodes import read_limits
-from raypipe.model.snapshot import SNAPSHOT_SCHEMA, ClusterSnapshot, FleetSnapshot
-from raypipe.settings import Settings, with_overrides
+from raypipe.manifests.files import SUFFIXES, exists
+from raypipe.manifests.fleet import LONGEST_NAME, NAME, read_fleet
+from raypipe.manifests.regions import PROVIDERS
+from raypipe.manifests.sources import Source
+from raypipe.model.snapshot import SNAPSHOT_SCHEMA, FleetSnapshot
+from raypipe.settings import Settings
 
 FLEET_FILES = ("fleet.yaml", "fleet.yml", "fleet.json")
+_HEAD_BYTES = 65_536
+_FLEET = re.compile(rb"""(?:^|[{,]\s*)["']?kind["']?\s*:\s*["']?Fleet["']?\s*(?:$|[,}#])""", re.MULTILINE)
 
 
 def read_paths(
@@ -37,106 +40,78 @@ def read_paths(
     settings: below those of the fleet file, which are below a cluster's own. provider, region: for clusters that name
     none. A cluster that cannot be read keeps its `error`; InputError where none can be read, or with `strict`.
     """
-    given = [(Path(path), str(path)) for path in paths]
-    if not given:
-        raise InputError(Problem(found="no path", expected="a fleet file, a snapshot, or manifests"))
-    missing = [
-        Problem(file=shown, found="no such file or folder", expected="manifests")
-        for path, shown in given
-        if not exists(path)
-    ]
-    if missing:
-        raise InputError(missing)
+    roots = [Root(Path(path), str(path)) for path in paths]
+    _refuse(roots, provider)
     base, place = settings or Settings(), Place(provider=provider, region=region)
-    fleet = _single(given[0], base, place) if len(given) == 1 else None
+    fleet = _single(roots[0], base, place) if len(roots) == 1 else None
     if fleet is None:
-        fleet = FleetSnapshot(clusters=(read_cluster(None, _name(given), given, base, place),))
+        nothing = Field({}, Source(roots[0].shown, roots[0].path / "…"), 0, ())
+        fleet = FleetSnapshot(clusters=(read_cluster(nothing, _name(roots), roots, base, place),))
     errors = [cluster.error for cluster in fleet.clusters if cluster.error is not None]
     if errors and (strict or len(errors) == len(fleet.clusters)):
         raise InputError([Problem(found=line) for error in errors for line in error.splitlines()])
     return fleet
 
 
-def _name(given: Sequence[tuple[Path, str]]) -> str:
+def _refuse(roots: Sequence[Root], provider: str | None) -> None:
+    """Raise InputError for all that is wrong before anything is read."""
+    wrong = [Problem(found="no path", expected="a fleet file, a snapshot, or manifests")] if not roots else []
+    for root in roots:
+        if not exists(root.path):
+            wrong.append(Problem(file=root.shown, found="no such file or folder", expected="manifests"))
+        elif len(roots) > 1 and _is_fleet(root.path):
+            wrong.append(Problem(file=root.shown, found="a fleet file beside other paths", expected="it alone"))
+    if provider is not None and provider not in PROVIDERS:
+        expected = f"one of {', '.join(PROVIDERS)}"
+        near = nearest(provider, PROVIDERS)
+        wrong.append(Problem(field="provider", found=repr(provider)[:60], expected=expected, suggestion=near))
+    if wrong:
+        raise InputError(wrong)
+
+
+def _name(roots: Sequence[Root]) -> str:
     """The cluster's name: that of the first folder, else of the folder of the first file."""
-    folder = next((path for path, _ in given if path.is_dir()), given[0][0].parent)
-    name = re.sub(r"[^-A-Za-z0-9_.]+", "-", folder.resolve().name).strip("-._")
-    return name if name and NAME.fullmatch(name) else "cluster"
+    folder = next((root.path for root in roots if root.path.is_dir()), roots[0].path.parent)
+    name = re.sub(r"[^-A-Za-z0-9_.]+", "-", folder.resolve().name)[:LONGEST_NAME].strip("-._")
+    return name if NAME.fullmatch(name) else "cluster"
 
 
-def _single(given: tuple[Path, str], settings: Settings, place: Place) -> FleetSnapshot | None:
+def _single(root: Root, settings: Settings, place: Place) -> FleetSnapshot | None:
     """The fleet that one path stands for, or None where it is manifests."""
-    path, shown = given
+    path, shown = root.path, root.shown
     if path.is_dir():
         found = next((path / name for name in FLEET_FILES if (path / name).is_file()), None)
-        return None if found is None else _fleet(found, f"{shown.rstrip('/')}/{found.name}", settings, place)
+        return None if found is None else read_fleet(found, f"{shown.rstrip('/')}/{found.name}", settings, place)
     if path.suffix == ".json" and (snapshot := _snapshot(path, shown)) is not None:
         return snapshot
-    if path.suffix in (".yaml", ".yml", ".json") and _is_fleet(path):
-        return _fleet(path, shown, settings, place)
-    return None
+    return read_fleet(path, shown, settings, place) if _is_fleet(path) else None
 
 
 def _is_fleet(path: Path) -> bool:
-    """Whether the file is a fleet file, by its kind; a file of manifests is not read for it."""
-    with path.open("rb") as file:
-        head = file.read(65536)
-    return re.search(rb"""(?m)(^|[{,\s])["']?kind["']?\s*:\s*["']?Fleet\b""", head) is not None
+    """Whether a file is a fleet file, by its kind; a file of manifests is not read through for it."""
+    return path.suffix in SUFFIXES and path.is_file() and _FLEET.search(_head(path)) is not None
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""  # it is read again as manifests, which says what is wrong
 
 
 def _snapshot(path: Path, shown: str) -> FleetSnapshot | None:
     """A saved snapshot, or None where the file is something else."""
-    with path.open("rb") as file:
-        if SNAPSHOT_SCHEMA.partition("/")[0].encode() not in file.read():
-            return None
     try:
-        return FleetSnapshot.from_json(path.read_bytes())
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if SNAPSHOT_SCHEMA.partition("/")[0].encode() not in data:
+        return None
+    try:
+        return FleetSnapshot.from_json(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        if b'"kind"' in path.read_bytes()[:4096]:
+        if b'"kind"' in data[:4096]:
             return None
-        raise InputError(
-            Problem(file=shown, found=str(error)[:300], expected=f"a snapshot ({SNAPSHOT_SCHEMA})")
-        ) from None
-
-
-def _fleet(path: Path, shown: str, settings: Settings, place: Place) -> FleetSnapshot:
-    source = Source(shown, path)
-    found = list(documents(source))
-    if source.problems or not found:
-        raise InputError(source.problems or [Problem(file=shown, found="nothing", expected="a fleet")])
-    if len(found) > 1:
-        source.problem(f"{len(found)} documents", "one fleet", document=found[1].number)
-        raise InputError(source.problems)
-    root, entries = fleet_entries(found[0])
-    limits = read_limits(root.get("limits"))
-    try:
-        settings = with_overrides(settings, root.get("settings").mapping(), "settings")
-    except SettingsError as error:
-        root.get("settings").problem(str(error), "settings that are known")
-    if source.problems:
-        raise InputError(source.problems)
-    clusters = tuple(_cluster(name, entry, found[0], shown, settings, place) for name, entry in entries)
-    return FleetSnapshot(clusters=clusters, limits=limits)
-
-
-def _cluster(
-    name: str, entry: Field, document: Document, shown: str, settings: Settings, place: Place
-) -> ClusterSnapshot:
-    folder = document.source.path.parent
-    above = shown.rpartition("/")[0]
-    if entry.get("context").value is not None:
-        message = (
-            f"{shown}: clusters[{name}].context: found a live cluster, expected manifests (live clusters come later)"
-        )
-        return ClusterSnapshot(name=name, settings=settings, error=message)
-    manifests = entry.get("manifests")
-    names = (manifests.text(),) if isinstance(manifests.value, str) else manifests.texts()
-    if not names:
-        manifests.problem("nothing", "manifests or context")
-    roots = [(folder / one, f"{above}/{one}" if above else one) for one in names]
-    snapshot = read_cluster(entry, name, roots, settings, place)
-    problems = [str(problem) for problem in document.source.take()]
-    if problems:
-        error = "\n".join([*problems, *([snapshot.error] if snapshot.error else [])])
-        return ClusterSnapshot(name=name, settings=settings, error=error)
-    return replace(snapshot, name=name)
+        expected = f"a snapshot ({SNAPSHOT_SCHEMA})"
+        raise InputError(Problem(file=shown, found=str(error)[:300], expected=expected)) from None
