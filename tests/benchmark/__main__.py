@@ -136,14 +136,14 @@ def openb(folder: Path) -> Path:
     return folder
 
 
-def rows(chosen: set[str], quick: bool, catalog_path: Path, scratch: Path) -> Iterator[Row]:
+def rows(chosen: set[str], first: int, quick: bool, catalog_path: Path, scratch: Path) -> Iterator[Row]:
     """The rows of the table, one after the other."""
     catalog = load(catalog_path)
     if "openb" in chosen:
         yield planned("openb", [openb(scratch / "openb")], catalog_path, catalog)
     for name, pods, groups, seeds in (("services", 1000, 100, 5), ("gpu", 500, 0, 3), ("mixed", 600, 0, 3)):
         if name in chosen:
-            numbers = range(1, 2 if quick else seeds + 1)
+            numbers = range(first, first + (1 if quick else seeds))
             folders = [
                 write(scratch / f"{name}-{pods}-{groups}-{seed}", instance(name, pods, groups, seed))
                 for seed in numbers
@@ -176,6 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catalog", type=Path, default=SHARED / "catalog", help="the big catalogue")
     parser.add_argument("--rows", default="openb,services,gpu,mixed,catalogue,help", help="comma list (default: all)")
+    parser.add_argument("--first-seed", type=int, default=1, help="the seeds are this one and the next (default: 1)")
     parser.add_argument("--quick", action="store_true", help="one seed a row")
     arguments = parser.parse_args()
     chosen = set(arguments.rows.split(","))
@@ -188,7 +189,7 @@ def main() -> int:
     print("row         n  gap to (A): mean, worst   own gap: mean, worst   s mean, worst     MiB  thresholds")
     good = True
     with tempfile.TemporaryDirectory() as scratch:
-        for row in rows(chosen, arguments.quick, arguments.catalog, Path(scratch)):
+        for row in rows(chosen, arguments.first_seed, arguments.quick, arguments.catalog, Path(scratch)):
             print(row.line(), flush=True)
             good &= not row.missed()
     if "catalogue" in chosen:
