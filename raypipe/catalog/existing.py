@@ -1,27 +1,39 @@
-"""Nodes that exist, seen as if they were offerings: their facts and price from labels and catalogue."""
+"""Nodes that exist, seen as if they were offerings: their facts and price from labels and catalogue.
+
+The catalogue knows best; where it does not have the type, or the GPUs were attached to a type without any, the labels
+tell (GKE's, Karpenter's, GPU feature discovery's). A price that nobody knows is None, never 0.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raypipe.catalog.prices import usd_nanos
-from raypipe.catalog.tables import Catalog
+from raypipe.catalog.prices import running_usd_nanos
+from raypipe.catalog.reserved import reserved_price
+from raypipe.catalog.spot import with_estimates
+from raypipe.catalog.tables import Catalog, Price
+from raypipe.catalog.types import MIB, category_of, family_of
 from raypipe.model.nodes import InstanceType, Node, Offering
 from raypipe.model.requirements import (
     ARCH,
     CAPACITY_TYPE,
     DEPRECATED_LABELS,
+    GKE_ACCELERATOR,
     INSTANCE_TYPE,
     NODEPOOL,
     REGION,
     ZONE,
+    gpu_name,
 )
 from raypipe.model.resources import GPU
 from raypipe.model.snapshot import ClusterSnapshot
-from raypipe.quantities import parse_usd_per_hour
 
 _OLD = {new: old for old, new in DEPRECATED_LABELS.items()}
+_FAMILY_LABELS = ("karpenter.k8s.aws/instance-family", "cloud.google.com/machine-family")
+_GPU_NAME_LABELS = ("nvidia.com/gpu.product", GKE_ACCELERATOR, "karpenter.k8s.aws/instance-gpu-name")
+_GPU_MEMORY_LABELS = ("nvidia.com/gpu.memory", "karpenter.k8s.aws/instance-gpu-memory")
+_GPU_COUNT_LABELS = ("nvidia.com/gpu.count", "karpenter.k8s.aws/instance-gpu-count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,30 +48,47 @@ class ExistingNode:
 
 def existing_nodes(cluster: ClusterSnapshot, catalog: Catalog) -> tuple[ExistingNode, ...]:
     """The cluster's nodes, in their order."""
-    prices: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
+    prices = _Prices(cluster, catalog)
     return tuple(_existing(node, cluster, catalog, prices) for node in cluster.nodes)
 
 
-def _existing(
-    node: Node,
-    cluster: ClusterSnapshot,
-    catalog: Catalog,
-    prices: dict[tuple[str, str], dict[tuple[str, str, str], int]],
-) -> ExistingNode:
+class _Prices:
+    """List prices of one cluster's nodes, in whatever region they are."""
+
+    def __init__(self, cluster: ClusterSnapshot, catalog: Catalog) -> None:
+        self._cluster = cluster
+        self._catalog = catalog
+        self._regions: dict[str, dict[str, list[Price]]] = {}
+
+    def of(self, name: str, capacity_type: str, region: str, zone: str) -> int | None:
+        """Nano-dollars an hour of a type there, or None; spot estimated where the settings say so."""
+        if capacity_type == "reserved":
+            return reserved_price(self._cluster.settings, name, zone)
+        rows = with_estimates(self._in(region).get(name, ()), self._cluster.settings)
+        known = {row.zone: row.usd_nanos_per_hour for row in rows if row.capacity_type == capacity_type}
+        return known.get(zone, known.get(""))
+
+    def _in(self, region: str) -> dict[str, list[Price]]:
+        if region not in self._regions:
+            by_type: dict[str, list[Price]] = {}
+            for row in self._catalog.prices.get((self._cluster.provider, region), ()):
+                by_type.setdefault(row.instance_type, []).append(row)
+            self._regions[region] = by_type
+        return self._regions[region]
+
+
+def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _Prices) -> ExistingNode:
     labels = node.labels
-    name = _label(labels, INSTANCE_TYPE)
+    name, zone = _label(labels, INSTANCE_TYPE), _label(labels, ZONE)
     region = _label(labels, REGION) or cluster.region
-    zone, capacity_type = _label(labels, ZONE), capacity_type_of(labels)
+    capacity_type = capacity_type_of(labels)
     kind = catalog.type_of(cluster.provider, name, cluster.settings.reserve)
-    place = (cluster.provider, region)
-    if place not in prices:
-        rows = catalog.prices.get(place, ())
-        prices[place] = {(row.instance_type, row.capacity_type, row.zone): row.usd_nanos_per_hour for row in rows}
-    known = prices[place]
-    listed = known.get((name, capacity_type, zone), known.get((name, capacity_type, "")))
-    price = None if listed is None or kind is None else _priced(listed, kind, cluster)
-    if capacity_type == "reserved":
-        listed = price = _reserved_price(cluster, name, zone)
+    listed = prices.of(name, capacity_type, region, zone)
+    price = listed
+    if listed is not None and kind is not None and capacity_type != "reserved":
+        price = running_usd_nanos(listed, kind, cluster.settings)
+    family = kind.family if kind else _first(labels, _FAMILY_LABELS) or family_of(cluster.provider, name)
+    gpu, gpu_count, gpu_memory = _gpus(node, kind)
     return ExistingNode(
         node=node,
         offering=Offering(
@@ -67,8 +96,8 @@ def _existing(
             region=region,
             zone=zone,
             instance_type=name,
-            family=kind.family if kind else "",
-            category=kind.category if kind else "",
+            family=family,
+            category=kind.category if kind else category_of(cluster.provider, family),
             arch=kind.arch if kind else _label(labels, ARCH),
             capacity_type=capacity_type,
             labels=labels,
@@ -78,24 +107,35 @@ def _existing(
             usd_nanos_per_hour=price or 0,
             taints=node.taints,
             pool=labels.get(NODEPOOL),
-            gpu_name=kind.gpu_name if kind else "",
-            gpu_count=kind.gpu_count if kind else node.capacity.get(GPU, 0),
-            gpu_memory_bytes=kind.gpu_memory_bytes if kind else 0,
+            gpu_name=gpu,
+            gpu_count=gpu_count,
+            gpu_memory_bytes=gpu_memory,
         ),
         usd_nanos_per_hour=price,
-        list_usd_nanos_per_hour=listed if price is not None else None,
+        list_usd_nanos_per_hour=listed,
     )
 
 
-def _priced(listed: int, kind: InstanceType, cluster: ClusterSnapshot) -> int | None:
-    return usd_nanos(listed, kind, cluster.settings)
+def _gpus(node: Node, kind: InstanceType | None) -> tuple[str, int, int]:
+    """Name, number and bytes a GPU: as the catalogue has them, else as the labels say."""
+    if kind is not None and kind.gpu_count:
+        return kind.gpu_name, kind.gpu_count, kind.gpu_memory_bytes
+    name = _first(node.labels, _GPU_NAME_LABELS).removesuffix("-SHARED")  # so called where it is time-sliced
+    count = _number(node.labels, _GPU_COUNT_LABELS) or node.capacity.get(GPU, 0)
+    memory = _number(node.labels, _GPU_MEMORY_LABELS) * MIB
+    if kind is not None:  # a type with a part of a GPU
+        return gpu_name(name) or kind.gpu_name, count, memory or kind.gpu_memory_bytes
+    return gpu_name(name), count, memory
 
 
-def _reserved_price(cluster: ClusterSnapshot, name: str, zone: str) -> int | None:
-    for entry in cluster.settings.reserved:
-        if entry.get("instanceType") == name and entry.get("zone", zone) == zone and "usdPerHour" in entry:
-            return parse_usd_per_hour(entry["usdPerHour"])
-    return None
+def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str:
+    return next((labels[key] for key in keys if labels.get(key)), "")
+
+
+def _number(labels: Mapping[str, str], keys: tuple[str, ...]) -> int:
+    """A whole number from a label, 0 where there is none; labels are free text."""
+    text = _first(labels, keys)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
 
 
 def _label(labels: Mapping[str, str], key: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.catalog.pools import names_of
+from raypipe.errors import nearest
 from raypipe.model.nodes import Offering, daemonset_reserve
 from raypipe.model.plan import FilterCount
 from raypipe.model.pods import PodSpec
@@ -28,6 +29,8 @@ type Mask = NDArray[np.bool_]
 
 _ARCH_KEYS = frozenset({ARCH, "beta.kubernetes.io/arch"})
 _GPUS = (GPU, GPU_SHARED)
+MOST_VALUES = 4
+"""Most values of a label that a refusal lists."""
 
 
 class Filters:
@@ -131,28 +134,32 @@ class Filters:
 
     def _selector(self, spec: PodSpec) -> Mask:
         mask = np.ones(len(self._offerings), dtype=bool)
-        for key, value in spec.node_selector.items():
-            mask = mask & self._label(key, ("is", value), partial(eq, value))
+        for _, passed in self._selections(spec):
+            mask = mask & passed
+        return mask
+
+    def _selections(self, spec: PodSpec) -> Iterator[tuple[str, Mask]]:
+        """Each thing that a pod selects by, in words, and where it holds."""
+        for key, value in sorted(spec.node_selector.items()):
+            yield f"{key}={value}", self._label(key, ("is", value), partial(eq, value))
         if spec.node_affinity:
             either = np.zeros(len(self._offerings), dtype=bool)
             for term in spec.node_affinity:
                 if term:
                     either |= np.logical_and.reduce([self._requirement(part) for part in term])
-            mask = mask & either
-        if spec.capacity_types:
-            mask = mask & self._of(
-                ("capacity", spec.capacity_types), lambda one: one.capacity_type in spec.capacity_types
-            )
-        if spec.family_inclusions:
-            mask = mask & self._of(("in", spec.family_inclusions), lambda one: one.family in spec.family_inclusions)
-        if spec.family_exclusions:
-            mask = mask & self._of(
-                ("out", spec.family_exclusions), lambda one: one.family not in spec.family_exclusions
-            )
+            yield " or ".join(" and ".join(map(str, term)) for term in spec.node_affinity), either
+        if kinds := spec.capacity_types:
+            passed = self._of(("capacity", kinds), lambda one: one.capacity_type in kinds)
+            yield f"capacity type {' or '.join(kinds)}", passed
+        if inside := spec.family_inclusions:
+            yield f"a family of {', '.join(inside)}", self._of(("in", inside), lambda one: one.family in inside)
+        if outside := spec.family_exclusions:
+            passed = self._of(("out", outside), lambda one: one.family not in outside)
+            yield f"a family other than {', '.join(outside)}", passed
         if spec.type_regexp is not None:
             pattern = re.compile(spec.type_regexp)
-            mask = mask & self._of(("re", spec.type_regexp), lambda one: pattern.search(one.instance_type) is not None)
-        return mask
+            passed = self._of(("re", spec.type_regexp), lambda one: pattern.search(one.instance_type) is not None)
+            yield f"a type that matches {spec.type_regexp}", passed
 
     def _requirement(self, part: Requirement) -> Mask:
         return self._label(part.key, (part.operator, part.values), part.admits_value)
@@ -220,7 +227,7 @@ class Filters:
             case "arch":
                 return f"none of {len(left)} offerings is of the architecture that `arch: {self._cluster.arch}` buys"
             case "selector":
-                return f"no offering has {self._selection(spec)}"
+                return self._selector_miss(spec, left)
             case "gpu":
                 return self._gpu_miss(spec, left)
             case "price":
@@ -242,21 +249,30 @@ class Filters:
             )
         return f"none of {len(left)} offerings has only taints that it tolerates"
 
-    def _selection(self, spec: PodSpec) -> str:
-        parts = [f"{key}={value}" for key, value in sorted(spec.node_selector.items())]
-        parts += [" or ".join(" and ".join(str(part) for part in term) for term in spec.node_affinity)]
-        parts += [f"capacity type {' or '.join(spec.capacity_types)}"] if spec.capacity_types else []
-        parts += [f"a family of {', '.join(spec.family_inclusions)}"] if spec.family_inclusions else []
-        parts += [f"a family other than {', '.join(spec.family_exclusions)}"] if spec.family_exclusions else []
-        parts += [f"a type that matches {spec.type_regexp}"] if spec.type_regexp is not None else []
-        return ", ".join(part for part in parts if part)
+    def _selector_miss(self, spec: PodSpec, left: NDArray[np.int64]) -> str:
+        """The conditions that no candidate meets even alone; where each is met by some, all of them."""
+        selections = list(self._selections(spec))
+        alone = [words for words, passed in selections if not passed[left].any()]
+        told = alone or [words for words, _ in selections]
+        pairs = {f"{key}={value}": (key, value) for key, value in spec.node_selector.items()}
+        near = self._nearest_value(*pairs[told[0]], left) if len(told) == 1 and told[0] in pairs else ""
+        return f"no offering has {', '.join(told)}{near}"
+
+    def _nearest_value(self, key: str, value: str, left: NDArray[np.int64]) -> str:
+        """What candidates carry instead, where that is short to tell."""
+        codes, values = self._values(key)
+        there = sorted(text for code in set(codes[left].tolist()) if (text := values[code]) is not None)
+        near = nearest(value, there)
+        if near is not None:
+            return f" (nearest: {near})"
+        return f" (they have {', '.join(there)})" if 0 < len(there) <= MOST_VALUES else ""
 
     def _gpu_miss(self, spec: PodSpec, left: NDArray[np.int64]) -> str:
         wanted = next((name for name in _GPUS if spec.requests.get(name, 0) > 0), GPU)
-        unit = "GPU slices" if wanted == GPU_SHARED else "GPUs"
+        unit = "GPU slice" if wanted == GPU_SHARED else "GPU"
         kinds = f" {' or '.join(spec.gpu_skus)}" if spec.gpu_skus else ""
         count = spec.requests.get(wanted, 0)
-        text = f"no offering has {count}{kinds} {unit} on a node"
+        text = f"no offering has {count}{kinds} {unit}{'' if count == 1 else 's'} on a node"
         if spec.max_gpus is not None:
             text += f" of at most {spec.max_gpus} GPUs"
         if spec.gpu_memory_bytes and wanted == GPU_SHARED:

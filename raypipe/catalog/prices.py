@@ -51,15 +51,20 @@ def surcharge_usd_nanos(kind: InstanceType) -> int | None:
     return int((above * usd_per_vcpu * NANOS_PER_USD).to_integral_value(ROUND_HALF_EVEN))
 
 
-def usd_nanos(list_usd_nanos: int, kind: InstanceType, settings: Settings) -> int | None:
-    """The price that sums and limits use; None where the type is left out (`burstable` setting)."""
+def running_usd_nanos(list_usd_nanos: int, kind: InstanceType, settings: Settings) -> int:
+    """What a node costs while it is there, bought by whomever: also of types that the settings never buy."""
     price = list_usd_nanos
     if settings.price_multiplier != 1.0:
         exact = Decimal(list_usd_nanos) * Decimal(str(settings.price_multiplier))
         price = int(exact.to_integral_value(ROUND_HALF_EVEN))
     if settings.burstable == "list" or not is_burstable(kind):
         return price
-    if settings.burstable == "exclude":
+    return price + (surcharge_usd_nanos(kind) or 0)
+
+
+def usd_nanos(list_usd_nanos: int, kind: InstanceType, settings: Settings) -> int | None:
+    """The price that sums and limits use; None where the type is left out (`burstable` setting)."""
+    is_bought = settings.burstable == "sustained" and surcharge_usd_nanos(kind) is not None
+    if is_burstable(kind) and settings.burstable != "list" and not is_bought:
         return None
-    surcharge = surcharge_usd_nanos(kind)
-    return None if surcharge is None else price + surcharge
+    return running_usd_nanos(list_usd_nanos, kind, settings)

@@ -47,6 +47,17 @@ def reservations(settings: Settings, zones: Sequence[str]) -> tuple[Reservation,
     return tuple(found.values())
 
 
+def reserved_price(settings: Settings, instance_type: str, zone: str) -> int | None:
+    """What a reserved node that exists costs, or None; a wrong entry is told where nodes are bought, not here."""
+    for entry in settings.reserved:
+        if (entry.get("instanceType"), entry.get("zone")) == (instance_type, zone):
+            try:
+                return parse_usd_per_hour(entry.get("usdPerHour"))
+            except ValueError:
+                return None
+    return None
+
+
 def _reservation(entry: Mapping[str, Any]) -> Reservation:
     return Reservation(
         instance_type=entry["instanceType"],

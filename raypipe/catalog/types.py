@@ -31,6 +31,22 @@ _GKE_ACCELERATORS = {
 }
 
 
+def family_of(provider: str, name: str) -> str:
+    """The family that a type's name tells, for types that the catalogue does not have.
+
+    >>> family_of("aws", "m7g.2xlarge"), family_of("gcp", "n2-standard-4"), family_of("azure", "Standard_D4s_v5")
+    ('m7g', 'n2', 'Ds_v5')
+    """
+    match provider:
+        case "aws":
+            return name.partition(".")[0]
+        case "gcp":
+            return name.partition("-")[0]
+        case "azure":
+            return re.sub(r"^([A-Z]+)\d+(?:-\d+)?", r"\1", name.removeprefix("Standard_"))
+    return ""
+
+
 def category_of(provider: str, family: str) -> str:
     """Letters before the generation on AWS (``c`` of ``c7g``, ``inf`` of ``inf2``), the family elsewhere.
 
@@ -76,14 +92,7 @@ def _labels(row: TypeRow, gpu: str) -> dict[str, str]:
                 labels[GKE_ACCELERATOR] = _GKE_ACCELERATORS[gpu]
                 labels["cloud.google.com/gke-accelerator-count"] = str(row.gpu_count)
         case "azure":
-            labels["karpenter.azure.com/sku-family"] = re.split(r"[0-9_]", row.name.removeprefix("Standard_"))[0]
-            labels["karpenter.azure.com/sku-name"] = row.name
-            labels["karpenter.azure.com/sku-cpu"] = str(row.vcpu_millicores // 1000)
-            labels["karpenter.azure.com/sku-memory"] = str(row.memory_mib)
-            if row.gpu_count:
-                labels["karpenter.azure.com/sku-gpu-count"] = str(row.gpu_count)
-                labels["karpenter.azure.com/sku-gpu-name"] = row.gpu_name.upper()
-                labels["karpenter.azure.com/sku-gpu-manufacturer"] = row.gpu_manufacturer
+            labels |= _azure(row, gpu)
     labels |= {label_of(name): text for name, text in row.extra}
     return labels | {old: labels[new] for old, new in DEPRECATED_LABELS.items() if new in labels}
 
@@ -126,3 +135,26 @@ def _aws(row: TypeRow) -> dict[str, str]:
             "accelerator-count": str(row.gpu_count),
         }
     return {prefix + name: text for name, text in facts.items() if text}
+
+
+def _azure(row: TypeRow, gpu: str) -> dict[str, str]:
+    """Labels of Karpenter's Azure provider (its instancetype.go and Azure/skewer's reading of names, 2026-11).
+
+    The family is the one letter that Azure's naming begins with (``N`` of ``Standard_NC24ads_A100_v4``).
+    """
+    parts = re.match(r"Standard_([A-Z]).*?(?:_[vV](\d+))?$", row.name)
+    cpu, memory = str(row.vcpu_millicores // 1000), str(row.memory_mib)
+    facts = {
+        "karpenter.azure.com/sku-name": row.name,
+        "karpenter.azure.com/sku-family": parts.group(1) if parts else "",
+        "karpenter.azure.com/sku-version": (parts.group(2) or "1") if parts else "",
+        "karpenter.azure.com/sku-cpu": cpu,
+        "karpenter.azure.com/sku-memory": memory,
+        "kubernetes.azure.com/sku-cpu": cpu,
+        "kubernetes.azure.com/sku-memory": memory,
+        "karpenter.azure.com/sku-gpu-count": str(row.gpu_count),
+    }
+    if row.gpu_count:
+        facts["karpenter.azure.com/sku-gpu-name"] = gpu.partition("-")[0].upper()
+        facts["karpenter.azure.com/sku-gpu-manufacturer"] = row.gpu_manufacturer
+    return {name: text for name, text in facts.items() if text}

@@ -274,6 +274,23 @@ def test_selector_repeats_what_was_asked(catalog: Catalog, fields: dict[str, Any
 
 
 @pytest.mark.parametrize(
+    ("selector", "message"),
+    [
+        ({"kubernetes.io/os": "linux", "team": "red"}, "team=red"),
+        ({ZONE: "a", ARCH: "riscv64"}, f"{ARCH}=riscv64 (they have amd64, arm64)"),
+        ({NAME: "m5.larger"}, f"{NAME}=m5.larger (nearest: m5.large)"),
+        ({CATEGORY: "g", ARCH: "arm64"}, f"{CATEGORY}=g, {ARCH}=arm64"),
+        ({"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}, "cloud.google.com/gke-accelerator=nvidia-tesla-t4"),
+    ],
+    ids=["of two the one", "values there", "a typing error", "only together", "a label of another cloud"],
+)
+def test_selector_names_what_no_offering_has_even_alone(
+    catalog: Catalog, selector: dict[str, str], message: str
+) -> None:
+    assert refusal(catalog, pod(1, 1, node_selector=selector)) == ("selector", f"no offering has {message}")
+
+
+@pytest.mark.parametrize(
     ("spec", "message"),
     [
         (pod(1, 1, 3), "no offering has 3 GPUs on a node (largest: g4dn.xlarge, 1)"),
@@ -281,11 +298,11 @@ def test_selector_repeats_what_was_asked(catalog: Catalog, fields: dict[str, Any
             pod(1, 1, 3, gpu_skus=("t4",), max_gpus=2),
             "no offering has 3 t4 GPUs on a node of at most 2 GPUs (largest: g4dn.xlarge, 1)",
         ),
-        (pod(1, 1, 1, max_gpus=0), "no offering has 1 GPUs on a node of at most 0 GPUs (largest: m5.large, 0)"),
-        (pod(1, 1, 1, gpu_skus=("q9",)), "no offering has 1 q9 GPUs on a node (no node type found with q9)"),
+        (pod(1, 1, 1, max_gpus=0), "no offering has 1 GPU on a node of at most 0 GPUs (largest: m5.large, 0)"),
+        (pod(1, 1, 1, gpu_skus=("q9",)), "no offering has 1 q9 GPU on a node (no node type found with q9)"),
         (
             pod(1, 1, 1, gpu_skus=("q9", "q8")),
-            "no offering has 1 q9 or q8 GPUs on a node (no node type found with q9 or q8)",
+            "no offering has 1 q9 or q8 GPU on a node (no node type found with q9 or q8)",
         ),
     ],
 )
@@ -303,7 +320,7 @@ def test_gpu_names_slices_and_their_memory(catalog: Catalog) -> None:
     large = PodSpec(requests={GPU_SHARED: 1}, gpu_memory_bytes=24 * GIB)
     assert refusal(catalog, large, **sliced) == (
         "gpu",
-        "no offering has 1 GPU slices on a node with 24Gi a GPU (largest: g4dn.xlarge, 4)",
+        "no offering has 1 GPU slice on a node with 24Gi a GPU (largest: g4dn.xlarge, 4)",
     )
     assert chosen(catalog, dataclasses.replace(large, gpu_memory_bytes=16 * GIB), **sliced) == {"g4dn.xlarge"}
 
@@ -466,7 +483,7 @@ def test_a_nodepool_with_several_values_offers_one_each(catalog: Catalog) -> Non
         "blue"
     ]
     name, message = Filters(offerings, snapshot).why_not(pod(1, 1, node_selector={"team": "green"}))
-    assert (name, message) == ("selector", "no offering has team=green")
+    assert (name, message) == ("selector", "no offering has team=green (they have blue, red)")
 
 
 def test_a_nodepool_that_sets_no_value_or_too_many_is_noted(catalog: Catalog) -> None:
