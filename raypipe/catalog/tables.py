@@ -11,16 +11,15 @@ list (2026-01); shapes with a part of a GPU are left out. Each price there has i
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from raypipe.catalog.cells import Sheet, plain_number
 from raypipe.catalog.rows import TypeRow
 from raypipe.catalog.types import instance_type, label_of
 from raypipe.errors import CatalogError, Problem, nearest
@@ -50,8 +49,22 @@ TYPE_COLUMNS = (
     "allocatable_ephemeral_gib",
 )
 REQUIRED_TYPE_COLUMNS = ("provider", "instance_type", "family", "arch", "vcpu", "memory_mib")
-OFFERING_COLUMNS = ("provider", "region", "instance_type", "capacity_type", "usd_per_hour", "interruption_bucket")
+_TYPE_COLUMNS = frozenset(TYPE_COLUMNS)
+OFFERING_COLUMNS = (
+    "provider",
+    "region",
+    "instance_type",
+    "capacity_type",
+    "usd_per_hour",
+    "interruption_bucket",
+    "zone",
+)
 REQUIRED_OFFERING_COLUMNS = OFFERING_COLUMNS[:5]
+KNOWN_OFFERING_COLUMNS = (*OFFERING_COLUMNS, "basis", "source", "date")
+"""What is read, and where a price comes from, which is for people."""
+
+UNPRICED = "offerings without a price are left out"
+UNKNOWN_TYPE = "offerings of types that instance_types.csv does not have are left out"
 CAPACITY_TYPES = frozenset({"spot", "on-demand"})
 _INTEGERS = (
     "gpu_count",
@@ -109,120 +122,98 @@ def load(path: str | Path | None = None) -> Catalog:
     """Read the catalogue in the folder `path` (None: the shipped one), or raise CatalogError with all that is wrong."""
     folder = SHIPPED if path is None else Path(path)
     types_file, offerings_file = folder / "instance_types.csv", folder / "offerings.csv"
-    problems: list[Problem] = []
-    for file in (types_file, offerings_file):
-        if not file.is_file():
-            problems.append(Problem(file=str(file), found="no such file", expected="a catalogue: two CSV files"))
+    problems = [
+        Problem(file=str(file), found="no such file", expected="a catalogue: two CSV files")
+        for file in (types_file, offerings_file)
+        if not file.is_file()
+    ]
     if problems:
         raise CatalogError(problems)
-    digest = hashlib.sha256()
-    rows = _types(types_file, problems, digest)
-    notes: Counter[tuple[str, str]] = Counter()
-    prices = _prices(offerings_file, rows, problems, notes, digest)
+    types = Sheet.read(types_file, REQUIRED_TYPE_COLUMNS, TYPE_COLUMNS, problems)
+    offerings = Sheet.read(offerings_file, REQUIRED_OFFERING_COLUMNS, KNOWN_OFFERING_COLUMNS, problems)
+    rows = _types(types)
+    notes: Counter[tuple[str, str, str]] = Counter()
+    prices = _prices(offerings, rows, notes)
+    _note_columns(types, TYPE_COLUMNS, notes, unknown_are_labels=True)
+    _note_columns(offerings, KNOWN_OFFERING_COLUMNS, notes, unknown_are_labels=False)
     if problems:
-        more = len(problems) - MOST_PROBLEMS
-        shown = problems[:MOST_PROBLEMS]
-        if more > 0:
-            shown.append(Problem(file=str(folder), found=f"{more} more problems", expected="none"))
-        raise CatalogError(shown)
-    return Catalog(digest=f"sha256:{digest.hexdigest()}", prices=prices, notes=tuple(_noted(notes)), _rows=rows)
-
-
-def _noted(notes: Mapping[tuple[str, str], int]) -> Iterator[Note]:
-    words = {
-        "unpriced-offering": "offerings without a price are left out",
-        "unknown-instance-type": "offerings of types that instance_types.csv does not have are left out",
-    }
-    for (kind, subject), count in sorted(notes.items()):
-        yield Note(kind=kind, subject=subject, count=count, message=f"{subject}: {count} {words[kind]}")
-
-
-def _read(
-    file: Path, required: Sequence[str], known: Sequence[str], problems: list[Problem]
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV file; both are empty where the header is wrong."""
-    before = len(problems)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.reader(lines, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problems.append(Problem(file=str(file), found=f"{error}"[:200], expected="a CSV file in UTF-8"))
-        return [], []
-    header = [name.strip() for name in rows[0]] if rows else []
-    for name in required:
-        if name not in header:
-            others = [column for column in header if column not in known]
-            problems.append(
-                Problem(
-                    file=str(file),
-                    line=1,
-                    field=name,
-                    found="no such column",
-                    expected="it",
-                    suggestion=nearest(name, others),
-                )
-            )
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    problems.extend(
-        Problem(file=str(file), line=1, field=name, found="a column twice", expected="it once") for name in twice
+        raise CatalogError(_first(problems, folder))
+    told = tuple(
+        Note(kind=kind, subject=subject, count=count, message=f"{subject}: {_counted(count, words)}")
+        for (kind, subject, words), count in sorted(notes.items())
     )
-    return (header, rows[1:]) if len(problems) == before else ([], [])
+    return Catalog(digest=_digest(rows, prices, notes), prices=prices, notes=told, _rows=rows)
 
 
-def _types(file: Path, problems: list[Problem], digest: hashlib._Hash) -> dict[tuple[str, str], TypeRow]:
-    header, rows = _read(file, REQUIRED_TYPE_COLUMNS, TYPE_COLUMNS, problems)
+def _counted(count: int, words: str) -> str:
+    return f"{count} {words}" if words in (UNPRICED, UNKNOWN_TYPE) else words
+
+
+def _first(problems: list[Problem], folder: Path) -> list[Problem]:
+    """The first problems, and how many more there are."""
+    more = len(problems) - MOST_PROBLEMS
+    rest = [Problem(file=str(folder), found=f"{more} more problems", expected="none")] if more > 0 else []
+    return problems[:MOST_PROBLEMS] + rest
+
+
+def _digest(
+    rows: Mapping[tuple[str, str], TypeRow],
+    prices: Mapping[tuple[str, str], Sequence[Price]],
+    notes: Mapping[tuple[str, str, str], int],
+) -> str:
+    """``sha256:…`` of all that a plan may depend on or tell, in an order of its own."""
+    digest = hashlib.sha256()
+    for name in sorted(rows):
+        digest.update(repr(rows[name]).encode())
+    for place in sorted(prices):
+        digest.update(repr((place, [tuple(one) for one in prices[place]])).encode())
+    for note, count in sorted(notes.items()):
+        digest.update(repr((note, count)).encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _note_columns(
+    sheet: Sheet, known: Sequence[str], notes: Counter[tuple[str, str, str]], *, unknown_are_labels: bool
+) -> None:
+    """Say which columns are not read; one that becomes a label is told only where it looks like a typing error."""
+    missing = [column for column in known if column not in sheet.header]
+    for column in sheet.header:
+        near = nearest(column, missing) if column not in known else None
+        if column not in known and (near is not None or not unknown_are_labels):
+            use = "is taken for a label" if unknown_are_labels else "is not read"
+            hint = f" (did you mean {near!r}?)" if near is not None else ""
+            notes["unknown-column", Path(sheet.file).name, f"column {column!r} {use}{hint}"] = 1
+
+
+def _types(sheet: Sheet) -> dict[tuple[str, str], TypeRow]:
+    """The rows of instance_types.csv by provider and name."""
     result: dict[tuple[str, str], TypeRow] = {}
     lines: dict[tuple[str, str], int] = {}
-    for line, cells in enumerate(rows, start=2):
-        if not any(cells):
-            continue
-        if len(cells) != len(header):
-            problems.append(_cells(file, line, len(cells), len(header)))
-            continue
-        row = _type_row(dict(zip(header, cells, strict=True)), str(file), line, problems)
+    for line, cells in sheet.rows:
+        row = _type_row(sheet, line, dict(zip(sheet.header, cells, strict=True)))
         if row is None:
             continue
         key = (row.provider, row.name)
         if key in result and result[key] != row:
-            problems.append(
-                Problem(
-                    file=str(file),
-                    line=line,
-                    field="instance_type",
-                    found=f"{row.name} again, otherwise than in line {lines[key]}",
-                    expected="each type once",
-                )
-            )
+            found = f"{row.name} again, otherwise than in line {lines[key]}"
+            sheet.wrong(line, "instance_type", found, "each type once")
         result[key], lines[key] = row, line
-    for key in sorted(result):
-        digest.update(repr(result[key]).encode())
     return result
 
 
-def _cells(file: Path, line: int, found: int, expected: int) -> Problem:
-    return Problem(file=str(file), line=line, found=f"{found} cells", expected=f"{expected}, as in the header")
-
-
-def _type_row(cells: dict[str, str], file: str, line: int, problems: list[Problem]) -> TypeRow | None:
+def _type_row(sheet: Sheet, line: int, cells: dict[str, str]) -> TypeRow | None:
     """A row of types, or None with its problems noted."""
-    before = len(problems)
+    before = len(sheet.problems)
     for name in ("provider", "instance_type", "family"):
-        if not cells[name].strip():
-            problems.append(Problem(file=file, line=line, field=name, found="nothing", expected="a name"))
+        sheet.name(cells[name], line, name)
     if cells["arch"] not in ("amd64", "arm64"):
-        problems.append(
-            Problem(file=file, line=line, field="arch", found=repr(cells["arch"])[:80], expected="amd64 or arm64")
-        )
-    vcpu = _number(cells["vcpu"], 0.01, 100_000, file, line, "vcpu", problems)
-    memory = _number(cells["memory_mib"], 0, 1e9, file, line, "memory_mib", problems)
-    numbers: dict[str, int] = {}
-    for name in _INTEGERS:
-        text = cells.get(name, "").strip()
-        if text:
-            numbers[name] = _whole(text, file, line, name, problems)
-    if len(problems) > before:
+        sheet.wrong(line, "arch", repr(cells["arch"])[:80], "amd64 or arm64")
+    vcpu = sheet.number(cells["vcpu"], 0.01, 100_000, line, "vcpu")
+    memory = sheet.number(cells["memory_mib"], 0, 1e9, line, "memory_mib")
+    numbers = {name: sheet.whole(text, line, name) for name in _INTEGERS if (text := cells.get(name, "").strip())}
+    if len(sheet.problems) > before:
         return None
-    extra = tuple(sorted((name, text) for name, text in cells.items() if name not in TYPE_COLUMNS and text))
+    extra = tuple(sorted((name, text) for name, text in cells.items() if name not in _TYPE_COLUMNS and text))
     return TypeRow(
         provider=cells["provider"],
         name=cells["instance_type"],
@@ -245,101 +236,55 @@ def _type_row(cells: dict[str, str], file: str, line: int, problems: list[Proble
     )
 
 
-def _number(
-    text: str, low: float, high: float, file: str, line: int, field_name: str, problems: list[Problem]
-) -> float:
-    """A number within bounds; a problem and the lower bound where it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if low <= value <= high:
-        return value
-    expected = f"a number from {low:g} to {high:g}"
-    problems.append(Problem(file=file, line=line, field=field_name, found=repr(text)[:80], expected=expected))
-    return low
-
-
-def _whole(text: str, file: str, line: int, field_name: str, problems: list[Problem]) -> int:
-    """A whole number of at least 0; a part of a GPU is no GPU, so nothing is rounded."""
-    value = _number(text, 0, 1e9, file, line, field_name, problems)
-    if value != int(value):
-        problems.append(
-            Problem(file=file, line=line, field=field_name, found=repr(text)[:80], expected="a whole number")
-        )
-    return int(value)
-
-
 def _prices(
-    file: Path,
-    types: Mapping[tuple[str, str], TypeRow],
-    problems: list[Problem],
-    notes: Counter[tuple[str, str]],
-    digest: hashlib._Hash,
+    sheet: Sheet, types: Mapping[tuple[str, str], TypeRow], notes: Counter[tuple[str, str, str]]
 ) -> dict[tuple[str, str], list[Price]]:
-    header, rows = _read(file, REQUIRED_OFFERING_COLUMNS, (*OFFERING_COLUMNS, "zone", "basis"), problems)
-    if not header:
-        return {}
-    at = [header.index(name) if name in header else -1 for name in (*OFFERING_COLUMNS, "zone")]
+    """The rows of offerings.csv by provider and region, in order; one loop, since they are tens of thousands."""
+    at = [sheet.header.index(name) if name in sheet.header else -1 for name in OFFERING_COLUMNS]
     provider_at, region_at, type_at, capacity_at, usd_at, bucket_at, zone_at = at
     seen: dict[tuple[str, ...], tuple[int, Price]] = {}
     by_region: dict[tuple[str, str], list[Price]] = {}
-    width, name = len(header), str(file)
-    for line, cells in enumerate(rows, start=2):
-        if len(cells) != width:
-            if any(cells):
-                problems.append(_cells(file, line, len(cells), width))
-            continue
+    for line, cells in sheet.rows:
         provider, region, kind, capacity = cells[provider_at], cells[region_at], cells[type_at], cells[capacity_at]
-        zone = cells[zone_at] if zone_at >= 0 else ""
         if capacity not in CAPACITY_TYPES:
-            expected = "on-demand or spot"
-            problems.append(
-                Problem(file=name, line=line, field="capacity_type", found=repr(capacity)[:80], expected=expected)
-            )
+            sheet.wrong(line, "capacity_type", repr(capacity)[:80], "on-demand or spot")
             continue
         if not cells[usd_at].strip():
-            notes["unpriced-offering", f"{provider} {region}"] += 1
+            notes["unpriced-offering", f"{provider} {region}", UNPRICED] += 1
             continue
         if (provider, kind) not in types:
-            notes["unknown-instance-type", f"{provider} {region}"] += 1
+            notes["unknown-instance-type", f"{provider} {region}", UNKNOWN_TYPE] += 1
             continue
-        nanos = _usd_nanos(cells[usd_at], name, line, problems)
-        price = Price(
-            kind, capacity, zone, nanos, _bucket(cells[bucket_at] if bucket_at >= 0 else "", name, line, problems)
-        )
-        mark = (provider, region, kind, capacity, zone)
-        known = seen.setdefault(mark, (line, price))
+        zone = sheet.name(cells[zone_at], line, "zone") if zone_at >= 0 and cells[zone_at] else ""
+        bucket = _bucket(sheet, cells[bucket_at] if bucket_at >= 0 else "", line)
+        price = Price(kind, capacity, zone, _usd_nanos(sheet, cells[usd_at], line), bucket)
+        known = seen.setdefault((provider, region, kind, capacity, zone), (line, price))
         if known[0] == line:
+            if (provider, region) not in by_region:
+                sheet.name(region, line, "region")
             by_region.setdefault((provider, region), []).append(price)
         elif known[1] != price:
             found = f"{kind} {capacity} in {region} again, otherwise than in line {known[0]}"
-            problems.append(Problem(file=name, line=line, found=found, expected="each offering once"))
-    for key in sorted(by_region):
-        by_region[key].sort(key=lambda one: one[:3])
-        digest.update(repr((key, [tuple(one) for one in by_region[key]])).encode())
+            sheet.wrong(line, None, found, "each offering once")
+    for prices in by_region.values():
+        prices.sort(key=lambda one: one[:3])
     return by_region
 
 
-def _usd_nanos(text: str, file: str, line: int, problems: list[Problem]) -> int:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+def _usd_nanos(sheet: Sheet, text: str, line: int) -> int:
+    """Nano-dollars an hour; 1 with a problem where there is no price above 0."""
+    value = plain_number(text)
     if 0 < value <= LARGEST_USD_PER_HOUR and (nanos := round(value * NANOS_PER_USD)):
         return nanos
     expected = f"dollars an hour above 0 and at most {LARGEST_USD_PER_HOUR}"
-    problems.append(Problem(file=file, line=line, field="usd_per_hour", found=repr(text)[:80], expected=expected))
+    sheet.wrong(line, "usd_per_hour", repr(text)[:80], expected)
     return 1
 
 
-def _bucket(text: str, file: str, line: int, problems: list[Problem]) -> int | None:
+def _bucket(sheet: Sheet, text: str, line: int) -> int | None:
     if not text:
         return None
     if text in ("0", "1", "2", "3", "4"):
         return int(text)
-    expected = "0, 1, 2, 3, 4 or nothing"
-    problems.append(
-        Problem(file=file, line=line, field="interruption_bucket", found=repr(text)[:80], expected=expected)
-    )
+    sheet.wrong(line, "interruption_bucket", repr(text)[:80], "0, 1, 2, 3, 4 or nothing")
     return None

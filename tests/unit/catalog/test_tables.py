@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,12 @@ BROKEN: dict[str, tuple[tuple[str, str], str, int | None, str | None]] = {
     "a cell too many": ((TYPES, OFFERINGS + "aws,us-east-1,m5.large,spot,0.05,1,9\n"), O, 7, None),
     "a cell too few": ((TYPES, OFFERINGS + "aws,us-east-1\n"), O, 7, None),
     "misspelt column": (offerings("usd_per_hour", "usd_per_hours"), O, 1, "usd_per_hour"),
-    "a quote left open": ((TYPES, OFFERINGS + 'aws,"us-east-1\n'), O, None, None),
+    "a quote left open": ((TYPES, OFFERINGS + 'aws,"us-east-1\n'), O, 7, None),
+    "digits set apart": (offerings("0.077", "0.0_77"), O, 4, "usd_per_hour"),
+    "digits of another script": (offerings("0.077", "0.\u066077"), O, 4, "usd_per_hour"),
+    "a blank in a name": (types("aws,m5.large,m5", "aws, m5.large,m5"), T, 2, "instance_type"),
+    "a control character in a name": (types("aws,m5.large,m5", "aws,m5\x1b[31m,m5"), T, 2, "instance_type"),
+    "a cell of two lines before": ((TYPES + 'aws,x.y,"a\nb",amd64,4,8192,,,,\n', OFFERINGS), T, 7, "family"),
     "offerings empty": ((TYPES, ""), O, 1, "provider"),
 }
 
@@ -196,6 +202,31 @@ def test_a_row_with_a_zone_wins_there(tmp_path: Path) -> None:
     assert found == {("a", "on-demand"): 0.096, ("b", "on-demand"): 0.2, ("a", "spot"): 0.04, ("b", "spot"): 0.04}
 
 
+def test_a_column_that_nobody_reads_is_noted(tmp_path: Path) -> None:
+    head, *rest = OFFERINGS.splitlines()
+    misspelt = "\n".join(
+        [head.replace("interruption_bucket", "interuption_bucket") + ",{colour}", *(x + "," for x in rest)]
+    )
+    catalog = small(tmp_path, TYPES.replace("gpu_count", "gpu_cuont"), misspelt + "\n")
+    assert [note.message for note in catalog.notes if note.kind == "unknown-column"] == [
+        "instance_types.csv: column 'gpu_cuont' is taken for a label (did you mean 'gpu_count'?)",
+        "offerings.csv: column '{colour}' is not read",
+        "offerings.csv: column 'interuption_bucket' is not read (did you mean 'interruption_bucket'?)",
+    ]
+
+
+def test_where_a_price_comes_from_is_no_surprise(tmp_path: Path) -> None:
+    head, *rest = OFFERINGS.splitlines()
+    sourced = "\n".join([head + ",basis,source,date", *(line + ",list,page,2026-11" for line in rest)]) + "\n"
+    assert small(tmp_path, TYPES, sourced).notes == ()
+
+
+def test_what_is_noted_is_part_of_the_digest(tmp_path: Path) -> None:
+    """A plan tells the notes, so a replay must meet the same."""
+    digest = small(tmp_path).digest
+    assert small(tmp_path, TYPES, OFFERINGS + "aws,us-east-1,m5.large,spot,,\n").digest != digest
+
+
 def test_unknown_columns_of_types_become_labels(tmp_path: Path) -> None:
     lines = TYPES.splitlines()
     extra = [lines[0] + ",rack,example.com/tier", lines[1] + ",r1,gold", *(line + ",," for line in lines[2:])]
@@ -231,4 +262,15 @@ def test_the_large_catalogue_is_read_whole() -> None:
     catalog = load(BIG)
     assert len(catalog.type_names) == 3_008
     assert sum(map(len, catalog.prices.values())) + notes(catalog).get("unpriced-offering", 0) == 24_728
-    assert "unknown-instance-type" not in notes(catalog)
+    assert notes(catalog) == {}
+
+
+@pytest.mark.skipif(not BIG.is_dir(), reason="the large catalogue is not beside this checkout (../shared/data/catalog)")
+def test_the_large_catalogue_is_read_quickly() -> None:
+    """0.16 s here (2 cores, 2026-11, best of 3); the promise is 0.5 s, of which CI may take twice."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        load(BIG)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.0
