@@ -106,12 +106,25 @@ def _snapshot(path: Path, shown: str) -> FleetSnapshot | None:
         data = path.read_bytes()
     except OSError:
         return None
-    if SNAPSHOT_SCHEMA.partition("/")[0].encode() not in data:
+    schema = _schema(data)
+    if not schema.startswith("raypipe."):
         return None
+    expected = f"a snapshot ({SNAPSHOT_SCHEMA})"
+    if schema != SNAPSHOT_SCHEMA:
+        raise InputError(Problem(file=shown, field="schema", found=repr(schema)[:60], expected=expected))
     try:
         return FleetSnapshot.from_json(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        if b'"kind"' in data[:4096]:
-            return None
-        expected = f"a snapshot ({SNAPSHOT_SCHEMA})"
         raise InputError(Problem(file=shown, found=str(error)[:300], expected=expected)) from None
+
+
+def _schema(data: bytes) -> str:
+    """What a JSON text says it is."""
+    try:
+        return msgspec.json.decode(data, type=_Schema).schema if b'"raypipe.' in data else ""
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+
+
+class _Schema(msgspec.Struct):
+    schema: str = ""

@@ -7,7 +7,7 @@ import re
 from raypipe.manifests.fields import Field, said
 from raypipe.model.requirements import Operator, Requirement, Taint, Term, Toleration
 
-OPERATORS = tuple(Operator)
+OPERATORS = tuple(operator.value for operator in Operator)
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 NODE_NAME = "field:metadata.name"
 """A label that `nodes` gives every Node, so that node affinity may name one; no real label can be called so."""

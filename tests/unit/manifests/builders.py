@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,10 @@ def _told(reading: Any) -> list[str]:
     try:
         reading()
     except InputError as error:
-        return [text.rpartition("/")[2] if "/" in text.split(" ")[0] else text for text in str(error).splitlines()]
+        return [
+            re.sub(rf"^{re.escape(tempfile.gettempdir())}/\w+/(cluster/)?", "", text)
+            for text in str(error).splitlines()
+        ]
     return []
 
 
