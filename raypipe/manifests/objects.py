@@ -8,7 +8,7 @@ input (``kubectl get pods,deployments`` leaves ReplicaSets out), the labels that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -148,10 +148,14 @@ class KubeObject:
     @cached_property
     def owner(self) -> Owner | None:
         """The controlling owner, else the first."""
-        if not self._metadata.get("ownerReferences"):
+        references = self._metadata.get("ownerReferences")
+        if not references:
             return None
-        found = [_owner(one) for one in self.root.get("metadata", "ownerReferences").items()]
-        return next((one for one, controls in found if controls), found[0][0] if found else None)
+        if type(references) is not list or not all(isinstance(one, dict) for one in references):
+            references = [one.mapping() for one in self.root.get("metadata", "ownerReferences").items()]
+        if not references:
+            return None
+        return _owner(next((one for one in references if one.get("controller") is True), references[0]))
 
     def condition(self, kind: str) -> bool:
         """Whether the status has a condition of this type that is True."""
@@ -169,11 +173,10 @@ def _entry(mapping: object, name: str) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
-def _owner(one: Field) -> tuple[Owner, bool]:
-    kind, uid, api = one.get("kind").text(), one.get("uid").value, one.get("apiVersion").value
-    known = api is None or _is_known(kind, str(api))
-    owner = Owner(kind if known else "", one.get("name").text(), uid if isinstance(uid, str) and uid else None)
-    return owner, one.get("controller").value is True
+def _owner(reference: Mapping[str, Any]) -> Owner:
+    """What a reference names; one that names nothing leads nowhere, as it does in Kubernetes."""
+    kind, name, uid, api = (str(reference.get(key) or "") for key in ("kind", "name", "uid", "apiVersion"))
+    return Owner(kind if not api or _is_known(kind, api) else "", name, uid or None)
 
 
 def _is_known(kind: str, api_version: str) -> bool:
