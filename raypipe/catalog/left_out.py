@@ -37,12 +37,12 @@ class LeftOut:
             message = f"{category}: {len(types)} types are left out unless a requirement or a pod names them"
             yield Note(kind="excluded-category", subject=category, count=len(types), message=message)
         told = [(kind, message, count) for (kind, message), count in self._counts.items()]
-        told += [(kind, f"{message} ({_listed(names)})", len(names)) for (kind, message), names in self._names.items()]
+        told += [(kind, f"{message} ({listed(names)})", len(names)) for (kind, message), names in self._names.items()]
         for kind, message, count in sorted(told):
             yield Note(kind=kind, subject=message.partition(":")[0], count=count, message=message)
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """The first names in order, and how many more."""
     ordered = sorted(names)
     more = len(ordered) - MOST_NAMES

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from raypipe.catalog.custom import custom_types
-from raypipe.catalog.left_out import LeftOut
+from raypipe.catalog.left_out import LeftOut, listed
 from raypipe.catalog.pools import Pool, named_by_pods
 from raypipe.catalog.prices import is_burstable, surcharge_usd_nanos, usd_nanos
 from raypipe.catalog.reserved import reservations
@@ -54,7 +54,7 @@ def offerings_for(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
         common = _labels(ware, cluster.region)
         for pool in pools:
             offerings += _through(pool, ware, common, named, left_out)
-    _note_gaps(cluster, catalog, left_out)
+    _note_gaps(cluster, catalog, left_out, nothing=not offerings)
     return Market(offerings=tuple(sorted(offerings, key=lambda one: one.order)), notes=tuple(left_out.notes()))
 
 
@@ -128,12 +128,15 @@ def _reserved(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut) -> 
         yield _Ware(kind=kind, row=row, zone=one.zone, usd_nanos_per_hour=one.usd_nanos_per_hour, most=one.count)
 
 
-def _note_gaps(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut) -> None:
-    """Say which of the capacity types asked for have no price in the region at all."""
+def _note_gaps(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut, *, nothing: bool) -> None:
+    """Say where the catalogue has no price in the region, at all or for spot; `nothing`: nor is anything else offered."""
     prices = catalog.prices.get((cluster.provider, cluster.region))
     place = f"{cluster.provider} {cluster.region}"
     if not prices:
-        left_out.count("no-offerings", f"{place}: the catalogue has no prices there; nothing can be bought")
+        regions = {region for provider, region in catalog.prices if provider == cluster.provider}
+        has = listed(regions or {provider for provider, _ in catalog.prices} or {"none at all"})
+        message = f"{place}: the catalogue has no prices there (it has {has})"
+        left_out.count("no-offerings", message + ("; nothing can be bought" if nothing else ""))
         return
     has_spot = any(price.capacity_type == "spot" for price in prices)
     if "spot" in cluster.capacity_types and not has_spot and cluster.settings.spot_price_ratio_estimate is None:

@@ -565,11 +565,21 @@ def test_spot_is_left_out_by_ratio_and_by_interruption(catalog: Catalog) -> None
         assert notes(found).get(note or "", 0) == (1 - left)
 
 
-def test_a_region_without_prices_is_noted(catalog: Catalog) -> None:
-    found = market(catalog, region="mars-1")
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"region": "mars-1"}, "aws mars-1: the catalogue has no prices there (it has us-east-1)"),
+        (
+            {"provider": "azure", "region": "us-east-1"},
+            "azure us-east-1: the catalogue has no prices there (it has aws)",
+        ),
+    ],
+)
+def test_a_region_without_prices_is_noted(catalog: Catalog, place: dict[str, str], message: str) -> None:
+    found = market(catalog, **place)
     assert found.offerings == ()
     assert [(one.kind, one.message) for one in found.notes] == [
-        ("no-offerings", "aws mars-1: the catalogue has no prices there; nothing can be bought")
+        ("no-offerings", f"{message}; nothing can be bought"),
     ]
 
 

@@ -210,8 +210,8 @@ def test_a_column_that_nobody_reads_is_noted(tmp_path: Path) -> None:
     catalog = small(tmp_path, TYPES.replace("gpu_count", "gpu_cuont"), misspelt + "\n")
     assert [note.message for note in catalog.notes if note.kind == "unknown-column"] == [
         "instance_types.csv: column 'gpu_cuont' is taken for a label (did you mean 'gpu_count'?)",
-        "offerings.csv: column '{colour}' is not read",
         "offerings.csv: column 'interuption_bucket' is not read (did you mean 'interruption_bucket'?)",
+        "offerings.csv: column '{colour}' is not read",
     ]
 
 
