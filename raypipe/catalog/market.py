@@ -129,7 +129,7 @@ def _reserved(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut) -> 
 
 
 def _note_gaps(cluster: ClusterSnapshot, catalog: Catalog, left_out: LeftOut, *, nothing: bool) -> None:
-    """Say where the catalogue has no price in the region, at all or for spot; `nothing`: nor is anything else offered."""
+    """Say where the region has no price at all, or none for spot; `nothing`: nor is anything else offered."""
     prices = catalog.prices.get((cluster.provider, cluster.region))
     place = f"{cluster.provider} {cluster.region}"
     if not prices:
