@@ -30,6 +30,7 @@ EXPANSION_FLOOR = 100_000
 LONGEST_NUMBER = 400
 MOST_MEMORISED = 100_000
 _MERGE = "<<"
+_TOO_DEEP, _FLATTER = f"nesting deeper than {DEEPEST}", "a flatter document"
 
 
 class _RefusedError(Exception):
@@ -47,7 +48,11 @@ def parsed(source: Source, data: bytes, is_json: bool) -> Iterator[Any]:
         return
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        source.problem(_words(error), "YAML in UTF-8", line=mark.line + 1 if mark is not None else 1)
+        line = mark.line + 1 if mark is not None else 1
+        if "nesting depth" in _words(error):  # libyaml counts levels itself from 0.2.6 on, before it tells of them
+            source.problem(_TOO_DEEP, _FLATTER, line=line)
+        else:
+            source.problem(_words(error), "YAML in UTF-8", line=line)
 
 
 def _words(error: Exception) -> str:
@@ -184,7 +189,7 @@ class _Documents:
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._stack) >= DEEPEST:
-            self._refuse(event, f"nesting deeper than {DEEPEST}", "a flatter document")
+            self._refuse(event, _TOO_DEEP, _FLATTER)
         if self._expects_key():
             self._refuse(event, "a key that is not text", "text")
         if event.anchor is not None:
@@ -214,7 +219,7 @@ class _Documents:
             found = f"aliases that expand to {min(self._aliased, 10**15)} values and more"
             self._refuse(event, found, f"at most {LARGEST_EXPANSION} times what is written")
         if len(self._stack) + anchored.height > DEEPEST:
-            self._refuse(event, f"nesting deeper than {DEEPEST}", "a flatter document")
+            self._refuse(event, _TOO_DEEP, _FLATTER)
         if self._expects_key():
             if not isinstance(anchored.value, str):
                 self._refuse(event, "a key that is not text", "text")
