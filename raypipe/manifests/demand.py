@@ -117,7 +117,7 @@ def _gang_of(one: KubeObject, template: Template) -> str | None:
 def _reason(pod: Field, spec: PodSpec, settings: Settings) -> str | None:
     """Why a pod or a template's pods are not planned, as far as they say it themselves."""
     reason = left_out(pod, settings)
-    if reason is None and pod.plain("spec", "schedulingGates"):
+    if reason is None and pod.plain("spec", "schedulingGates") and pod.get("spec", "schedulingGates").items():
         reason = "gated"
     if reason is None and spec.priority < settings.expendable_below_priority:
         reason = "expendable"
