@@ -35,6 +35,7 @@ from raypipe.manifests.requirements import node_affinity, tolerations
 from raypipe.manifests.sources import MOST_PROBLEMS
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, PODS, greatest, total
+from raypipe.quantities import LARGEST_AMOUNT
 
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 MOST_CONTAINERS = 1_000
@@ -132,12 +133,15 @@ class PodReader:
         spec, annotations = template.get("spec"), template.get("metadata", "annotations")
         if default is None and not spec.get("containers").items():
             spec.get("containers").problem("no container", "at least one")
+        requests = _sliced(effective_request(spec, extra, init, default or {}), annotations)
+        for name in sorted(name for name, amount in requests.items() if amount > LARGEST_AMOUNT):
+            spec.problem(f"{requests[name]} of {name} in all", f"at most {LARGEST_AMOUNT} in the smallest unit")
         memory = annotations.get(GPU_MEMORY)
         labels = template.get("metadata", "labels").labels()
         return PodSpec(
             namespace=namespace,
             labels={key: text for key, text in labels.items() if key not in _CONTROLLERS_LABELS},
-            requests=dict(sorted(_sliced(effective_request(spec, extra, init, default or {}), annotations).items())),
+            requests=dict(sorted(requests.items())),
             node_selector=spec.get("nodeSelector").labels(),
             node_affinity=node_affinity(spec.get("affinity", "nodeAffinity")),
             tolerations=tolerations(spec.get("tolerations")),

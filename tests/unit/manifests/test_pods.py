@@ -217,6 +217,7 @@ def test_equal_templates_are_one_object_whatever_tells_their_pods_apart() -> Non
         pytest.param(template(container([])), "cpu: found [], expected a quantity such as", id="a list"),
         pytest.param(template(container("9" * 50)), "expected a quantity such as", id="50 digits"),
         pytest.param(template(container("100E")), "expected a quantity of at most 9007199254740992", id="huge"),
+        pytest.param(template(*[container("8T")] * 2), "16000000000000000 of cpu in all", id="huge together"),
         pytest.param(template(container("12Xi")), "found '12Xi', expected a quantity such as", id="a unit of no one"),
         pytest.param(
             template({"resources": {"request": {"cpu": 1}}}),
