@@ -47,6 +47,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """The kinds that are read, and the API groups they are known in ("" is the core group)."""
 
+UNCHECKED = {
+    "ResourceQuota": "quotas of namespaces are not checked yet",
+    "Queue": "quotas and limits of queues are not kept yet",
+    "NodeClaim": "nodes on their way are seen once they have a Node",
+}
+"""Kinds that would bind a plan and do not yet, and what is left out with each."""
+
 WORKLOADS = frozenset(
     {
         "Pod",
@@ -246,7 +253,8 @@ def collect(documents: Iterable[Document]) -> Objects:
         objects._by_kind.setdefault(one.kind, []).append(one)
         if one.uid is not None:
             objects._by_uid[one.uid] = one
-    objects.notes += [_unknown(kind, count) for kind, count in sorted(unknown.items())]
+    seen = {kind: len(ones) for kind, ones in objects._by_kind.items() if kind in UNCHECKED}
+    objects.notes += [_unknown(kind, count) for kind, count in sorted((unknown | seen).items())]
     return objects
 
 
@@ -258,9 +266,8 @@ def _where(one: KubeObject, *, with_line: bool) -> str:
 
 
 def _unknown(kind: str, count: int) -> Note:
-    if kind == "ResourceQuota":
-        message = "ResourceQuota: quotas of namespaces are not checked yet"
-        return Note(kind="unchecked-kind", subject=kind, count=count, message=message)
+    if kind in UNCHECKED:
+        return Note(kind="unchecked-kind", subject=kind, count=count, message=f"{kind}: {UNCHECKED[kind]}")
     message = f"{kind}: {count} objects of this kind are not planned and were left out"
     return Note(kind="unknown-kind", subject=kind, count=count, message=message)
 

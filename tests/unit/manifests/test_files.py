@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 from raypipe.errors import InputError
 from raypipe.manifests import read_paths
-from tests.unit.manifests.builders import deployment, notes, pod, problems, read, read_text, wanted, written
+from tests.unit.manifests.builders import (
+    Object,
+    container,
+    deployment,
+    node,
+    notes,
+    pod,
+    problems,
+    ray_spec,
+    read,
+    read_text,
+    template,
+    thing,
+    wanted,
+    written,
+)
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{resources: {requests: {cpu: %s}}}]}\n"
 
@@ -60,8 +76,10 @@ def test_kinds_that_are_not_planned_are_one_note_each() -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}}
     other = {"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "metadata": {"name": "v"}, "spec": {}}
-    cluster = read(config, {**config, "metadata": {"name": "d"}}, quota, other)
+    queue = {"apiVersion": "scheduling.run.ai/v2", "kind": "Queue", "metadata": {"name": "q"}}
+    cluster = read(config, {**config, "metadata": {"name": "d"}}, quota, other, queue)
     assert notes(cluster) == [
+        ("unchecked-kind", "Queue", 1),
         ("unchecked-kind", "ResourceQuota", 1),
         ("unknown-kind", "ConfigMap", 2),
         ("unknown-kind", "Job (batch.volcano.sh)", 1),
@@ -79,6 +97,40 @@ def test_order_of_files_and_objects_makes_no_difference(tmp_path: Path) -> None:
     written(tmp_path, {"one/c/a.yaml": objects[:3], "one/c/b.yaml": objects[3:]})
     written(tmp_path, {"two/c/a.yaml": objects[3:][::-1], "two/c/b.yaml": objects[:3][::-1]})
     assert read_paths([tmp_path / "one" / "c"]) == read_paths([tmp_path / "two" / "c"])
+
+
+def everything() -> list[Object]:
+    """Objects of every kind that demand is made of, several of each and some alike."""
+    made: list[Object] = []
+    for number in range(3):
+        owner = deployment(f"d{number}", 4, uid=f"u-{number}")
+        set_of = thing(
+            "ReplicaSet", f"d{number}-5d9", {"replicas": 4, "template": template()}, owner, uid=f"v-{number}"
+        )
+        shapes = (template(), template(container("2")), template(container("3"), labels={"x": "y"}))
+        made += [owner, set_of, node(f"n{number}"), thing("DaemonSet", f"s{number}", {"template": template()})]
+        made += [
+            pod(f"p{number}{at}", one, owner=set_of, node=f"n{at % 2}" if at else None) for at, one in enumerate(shapes)
+        ]
+        made += [pod(f"q{number}", template(labels={"scheduling.x-k8s.io/pod-group": "g"}))]
+        made += [thing("RayCluster", f"r{number}", ray_spec({"replicas": 2}), uid=f"w-{number}")]
+        made += [
+            thing("NodePool", f"np{number}", {"limits": {"cpu": number}}),
+            {"apiVersion": "v1", "kind": f"K{number}"},
+        ]
+    return [*made, thing("PodGroup", "g", {"minMember": 2})]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_order_of_files_and_objects_gives_the_same_bytes(tmp_path: Path, seed: int) -> None:
+    objects = everything()
+    written(tmp_path, {"first/c/a.yaml": objects})
+    random.Random(seed).shuffle(objects)
+    parts = {f"second/c/{name}.yaml": objects[number::3] for number, name in enumerate("zxy")}
+    written(tmp_path, {name: part for name, part in parts.items() if part})
+    first, second = (read_paths([tmp_path / name / "c"]) for name in ("first", "second"))
+    assert first.clusters[0].error is None
+    assert first.to_json() == second.to_json()
 
 
 def test_paths_in_problems_are_as_the_user_wrote_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
