@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -23,6 +24,7 @@ FINISHED = ("Succeeded", "Failed")
 STAYS_ON_ITS_NODE = ("ignored", "not-managed")
 """Reasons for which a bound pod is its node's reserve. (A gated pod is not bound; an expendable one stays a pod.)"""
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
 type Reason = Callable[[Field, PodSpec], str | None]
 
 
@@ -85,7 +87,7 @@ class LivePods:
     def _count_live(
         self, one: KubeObject, key: Key, spec: PodSpec, node: str | None, left_out: Counter[tuple[str, str]]
     ) -> None:
-        if key.template is None:
+        if key.gang is None:
             self._name_gang(one, key)
         key.live += 1
         reason = self._reason(one.root, spec)
@@ -100,9 +102,9 @@ class LivePods:
             key.unbound[mark] += 1
 
     def _name_gang(self, one: KubeObject, key: Key) -> None:
-        """Pods whose owner the input lacks, or that have none, name their PodGroup themselves."""
+        """Pods name their PodGroup themselves where no template does: KAI's grouper annotates pods alone."""
         name = pod_group_of(one.root)
-        if name is not None and key.gang is None:
+        if name is not None:
             key.gang = f"PodGroup/{one.namespace}/{name}"
 
     def _on_the_way(self) -> None:
@@ -116,7 +118,7 @@ class LivePods:
         for one in marked:
             note = one.annotations.get(ON_THE_WAY)
             try:
-                planned = msgspec.json.decode(note.word(), type=dict[str, int])
+                planned = msgspec.json.decode(note.word(), type=dict[str, Count])
             except (msgspec.DecodeError, UnicodeEncodeError):
                 note.problem(repr(note.value)[:60], 'a JSON mapping of key to count such as {"Deployment/a/b": 2}')
                 continue
@@ -124,17 +126,22 @@ class LivePods:
                 self._place(one.name, name, count - there[one.name, name])
 
     def _place(self, node: str, name: str, count: int) -> None:
-        """Give at most `count` pods of a key, live ones first, their place on a node."""
-        key = self._keys.get(name)
+        """Give at most `count` pods of a key, live ones first, their place on a node; `name` may name a shape."""
+        key = self._keys.get(name.partition("@")[0])
         if key is None or key.template is None:
             return
-        mark = self._keys.kept(key.template)
-        live = min(count, key.unbound[mark])
-        created = min(count - live, key.missing) if key.closed is None else 0
-        if live + created > 0:
+        for mark in [mark for mark in key.unbound if self._keys.spelt(key, self._keys.spec(mark)) == name]:
+            live = min(max(0, count), key.unbound[mark])
             key.unbound[mark] -= live
-            key.live += created
-            self._bound[node, name, mark, True, None, name] += live + created
+            count -= self._placed(node, name, key, mark, live)
+        if name == key.key and key.closed is None:
+            created = min(max(0, count), key.missing)
+            key.live += self._placed(node, name, key, self._keys.kept(key.template), created)
+
+    def _placed(self, node: str, name: str, key: Key, mark: int, count: int) -> int:
+        if count:
+            self._bound[node, name, mark, True, None, key.key] += count
+        return count
 
 
 def _order(one: BoundPods) -> tuple[str, str, bool, str, bytes]:

@@ -285,6 +285,21 @@ def test_pods_on_their_way_have_their_place() -> None:
     assert "metadata.annotations.raypipe.io/pods: found '[1]', expected a JSON mapping" in told[0]
 
 
+def test_pods_of_another_shape_on_their_way_have_their_place_too() -> None:
+    owner = deployment(replicas=3, uid="u-d")
+    old = [pod(name, template(container("2")), owner=owner) for name in "abc"]
+    (shape,) = wanted(read(owner, *old))
+    coming = node("node-2", annotations={"raypipe.io/pods": json.dumps({shape: 2, f"{WEB}@00000000": 1})})
+    cluster = read(owner, coming, *old)
+    assert bound(cluster) == {("node-2", shape): (2, True)}
+    assert wanted(cluster) == {shape: 1}
+
+
+def test_fewer_than_no_pods_are_not_on_their_way() -> None:
+    told = problems(node(annotations={"raypipe.io/pods": json.dumps({WEB: -2})}))
+    assert "expected a JSON mapping of key to count" in told[0]
+
+
 def test_pods_bound_to_nodes_that_are_not_there_are_told() -> None:
     cluster = read(pod("a", node="node-9"), pod("b", node="node-9"))
     assert cluster.bound == ()

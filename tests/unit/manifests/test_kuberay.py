@@ -10,6 +10,7 @@ from raypipe.model.snapshot import ClusterSnapshot
 from tests.unit.manifests.builders import (
     Object,
     container,
+    deployment,
     excluded,
     node,
     notes,
@@ -286,6 +287,17 @@ def test_a_pod_group_is_filled_in_order_of_keys(api: str, naming: Object) -> Non
     assert dict(gang.minimum) == {"Job/default/b": 3, "Pod/default/a": 1}
     assert [one.gang for one in cluster.demand] == [gang.name, gang.name, gang.name, None]
     assert read(group, job, node(), *pods, pod("d", of, node="node-1")).gangs[0].copies == 0
+
+
+def test_pods_name_a_pod_group_that_their_template_does_not_name() -> None:
+    group = thing("PodGroup", "g", {"minMember": 2}) | {"apiVersion": "scheduling.run.ai/v2alpha2"}
+    owner = deployment(replicas=3, uid="u-d")
+    annotated = template(annotations={"pod-group-name": "g"})
+    pods = [pod(name, annotated, owner=owner) for name in "ab"]
+    (gang,) = read(group, owner, *pods).gangs
+    assert (dict(gang.minimum), gang.copies) == ({"Deployment/default/web": 2}, 1)
+    (gang,) = read(group, owner, node(), *pods, pod("c", annotated, owner=owner, node="node-1")).gangs
+    assert gang.copies == 0
 
 
 def test_a_pod_group_that_is_not_there_is_told() -> None:
