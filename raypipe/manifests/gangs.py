@@ -7,6 +7,7 @@ filled in the order of keys. Once a member is bound, growth goes pod by pod: suc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from raypipe.manifests.controllers import leader_worker_size
@@ -55,7 +56,7 @@ def gangs_of(
         else:
             alone.append(gang)
     for one in objects.of("LeaderWorkerSet"):
-        gangs += _leader_worker_gang(one, {group.key: group for group in by_gang.get(one.key, ())})
+        gangs += _leader_worker_gang(one, by_gang.get(one.key, ()))
     for one in objects.of("PodGroup"):
         members = by_gang.get(one.key, ())
         minimum = _filled(members, one.spec.get("minMember").integer(1, high=MOST_MEMBERS))
@@ -98,14 +99,30 @@ def _ray_gang(
     return _gang(one, {} if running else minimum, 0 if started else 1, members, ray)
 
 
-def _leader_worker_gang(one: KubeObject, members: Mapping[str, PodGroup]) -> list[Gang]:
-    """A gang of a leader and its workers, as often as a whole one is still to be placed."""
-    leader, worker = f"{one.key}/leader", f"{one.key}/worker"
-    if leader not in members:
-        return []
+def _leader_worker_gang(one: KubeObject, members: Sequence[PodGroup]) -> list[Gang]:
+    """A gang of a leader and its workers, as often as a whole one is still to be placed.
+
+    Pods may have another shape than their template (admission adds tolerations, say). A gang has one mix of shapes: the
+    one that most groups can have.
+    """
     _, size = leader_worker_size(one)
-    minimum, copies = {leader: 1}, members[leader].count
-    if size > 1:
-        minimum[worker] = size - 1
-        copies = min(copies, members[worker].count // (size - 1) if worker in members else 0)
-    return [_gang(one, minimum, copies, members.values())]
+    left = {group.key: group.count for group in members}
+    mixes: Counter[tuple[tuple[str, int], ...]] = Counter()
+    while (mix := _mix(one, left, size)) is not None:
+        times = min(left[key] // count for key, count in mix)
+        mixes[mix] += times
+        left = {key: count - times * dict(mix).get(key, 0) for key, count in left.items()}
+    return [_gang(one, dict(mix), times, members) for mix, times in mixes.most_common(1)]
+
+
+def _mix(one: KubeObject, left: Mapping[str, int], size: int) -> tuple[tuple[str, int], ...] | None:
+    """The pods of one group, shapes in order of key; None where no whole group is left."""
+    mix: dict[str, int] = {}
+    for part, missing in (("leader", 1), ("worker", size - 1)):
+        for key in sorted(left):
+            if key.partition("@")[0] == f"{one.key}/{part}" and (taken := min(missing, left[key])):
+                mix[key] = taken
+                missing -= taken
+        if missing:
+            return None
+    return tuple(mix.items())

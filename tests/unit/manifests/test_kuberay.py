@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -259,6 +260,8 @@ def test_a_mode_that_is_refused() -> None:
 
 # other gangs
 
+INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
+
 
 def test_a_leader_worker_set_has_a_gang_a_group() -> None:
     spec = {"replicas": 3, "leaderWorkerTemplate": {"size": 4, "workerTemplate": template()}}
@@ -266,10 +269,29 @@ def test_a_leader_worker_set_has_a_gang_a_group() -> None:
     (gang,) = read(one).gangs
     assert dict(gang.minimum) == {"LeaderWorkerSet/default/m/leader": 1, "LeaderWorkerSet/default/m/worker": 3}
     assert gang.copies == 3
-    index = "leaderworkerset.sigs.k8s.io/worker-index"
-    first = [pod(f"m-0-{n}", template(labels={index: str(n)}), owner=one, node="node-1") for n in range(3)]
+    first = [pod(f"m-0-{n}", template(labels={INDEX: str(n)}), owner=one, node="node-1") for n in range(3)]
     (gang,) = read(one, node(), *first).gangs
     assert gang.copies == 2  # the group that runs lacks one worker: it grows, pod by pod
+
+
+@pytest.mark.parametrize(
+    ("changed", "minimum", "copies"),
+    [
+        pytest.param((), ("leader", "worker"), 2, id="as their template"),
+        pytest.param((0, 1, 2, 3), ("leader@", "worker@"), 2, id="all changed alike by admission"),
+        pytest.param((0, 2), ("leader@", "worker"), 2, id="leaders of an earlier revision"),
+        pytest.param((0, 1), ("leader", "worker"), 1, id="one group of an earlier revision"),
+    ],
+)
+def test_pods_of_a_leader_worker_set_start_together_whatever_their_shape(
+    changed: tuple[int, ...], minimum: tuple[str, str], copies: int
+) -> None:
+    spec = {"replicas": 2, "leaderWorkerTemplate": {"size": 2, "workerTemplate": template()}}
+    one = thing("LeaderWorkerSet", "m", spec, uid="u")
+    shapes = [template(container("3" if n in changed else "1"), labels={INDEX: str(n % 2)}) for n in range(4)]
+    (gang,) = read(one, *(pod(f"m-{n}", shape, owner=one) for n, shape in enumerate(shapes))).gangs
+    told = {re.sub("@.*", "@", key.rpartition("/")[2]): count for key, count in gang.minimum.items()}
+    assert (told, gang.copies) == (dict.fromkeys(minimum, 1), copies)
 
 
 @pytest.mark.parametrize("api", ["scheduling.x-k8s.io/v1alpha1", "scheduling.run.ai/v2alpha2"])
