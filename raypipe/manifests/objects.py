@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from raypipe.errors import nearest
 from raypipe.manifests.fields import Field, said
 from raypipe.manifests.files import Document
 from raypipe.manifests.lines import line_of
@@ -111,13 +112,13 @@ class KubeObject:
 
     @cached_property
     def created(self) -> str | None:
-        """The creationTimestamp in UTC and in one spelling, so that texts order as times do, or None."""
+        """The creationTimestamp in UTC, whole seconds and one spelling, so that texts order as times do, or None."""
         stamp = self._metadata.get("creationTimestamp")
         if stamp is None:
             return None
         try:
             moment = datetime.fromisoformat(stamp)
-            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).replace(microsecond=0)
         except (TypeError, ValueError, OverflowError):
             expected = "a time such as '2026-01-05T08:00:00Z'"
             self.root.get("metadata", "creationTimestamp").problem(said(stamp), expected)
@@ -222,6 +223,9 @@ class Objects:
         if owner.kind == "ReplicaSet" and template_hash and owner.name.endswith(f"-{template_hash}"):
             name = owner.name.removesuffix(f"-{template_hash}")
             return self._by_key.get(f"Deployment/{one.namespace}/{name}")
+        group = one.label("leaderworkerset.sigs.k8s.io/name")
+        if group and owner.kind in ("StatefulSet", "Pod"):
+            return self._by_key.get(f"LeaderWorkerSet/{one.namespace}/{group}")
         kind, name = one.label("ray.io/originated-from-crd"), one.label("ray.io/originated-from-cr-name") or ""
         return self._by_key.get(f"{kind}/{one.namespace}/{name}") if kind else None
 
@@ -290,6 +294,9 @@ def _object(document: Document, unknown: dict[str, int]) -> KubeObject | None:
         return None
     if not isinstance(api, str) or not api:
         root.get("apiVersion").problem(said(api), "an apiVersion")
+        return None
+    if api.startswith("raypipe.io/") and kind != "Fleet" and nearest(kind, ("Fleet",)):
+        root.get("kind").problem(said(kind), "Fleet", "Fleet")
         return None
     if not _is_known(kind, api):
         shown = f"{kind} ({api.rpartition('/')[0] or api})" if kind in GROUPS else kind

@@ -165,6 +165,19 @@ def test_leader_and_worker_pods_are_told_apart() -> None:
     assert bound(cluster) == {("node-1", "LeaderWorkerSet/default/m/leader"): (1, True)}
 
 
+def test_pods_of_a_leader_worker_set_are_known_by_their_label_where_its_stateful_sets_are_not_in_the_input() -> None:
+    workers = thing("LeaderWorkerSet", "m", {"leaderWorkerTemplate": {"size": 2, "workerTemplate": OF["template"]}})
+    prefix = "leaderworkerset.sigs.k8s.io"
+    pods = [
+        pod(name, template(labels={f"{prefix}/name": "m", f"{prefix}/worker-index": index}), owner=owner)
+        for name, index, owner in (("m-0", "0", thing("StatefulSet", "m")), ("m-0-1", "1", thing("StatefulSet", "m-0")))
+    ]
+    assert wanted(read(workers, *pods)) == {
+        "LeaderWorkerSet/default/m/leader": 1,
+        "LeaderWorkerSet/default/m/worker": 1,
+    }
+
+
 # shapes
 
 ADDED = [
@@ -315,6 +328,7 @@ def test_pods_bound_to_nodes_that_are_not_there_are_told() -> None:
         ("2026-01-05T08:00:00Z", "2026-01-05T08:00:00Z"),
         ("2026-01-05T10:00:00+02:00", "2026-01-05T08:00:00Z"),
         ("2026-01-05 08:00:00", "2026-01-05T08:00:00Z"),
+        ("2026-01-05T08:00:00.750000Z", "2026-01-05T08:00:00Z"),  # as text it would come before its own second
         (None, None),
     ],
 )
@@ -360,6 +374,10 @@ def test_counts_that_are_refused(replicas: Any, told: str) -> None:
     [
         ({"kind": None}, "kind: found nothing, expected a kind"),
         ({"kind": 5}, "kind: found 5, expected a kind"),
+        (
+            {"kind": "fleet", "apiVersion": "raypipe.io/v1"},
+            "kind: found 'fleet', expected Fleet (did you mean 'Fleet'?)",
+        ),
         ({"apiVersion": None}, "apiVersion: found nothing, expected an apiVersion"),
         ({"metadata": None}, "metadata: found nothing, expected a mapping with a name"),
         ({"metadata": {}}, "metadata.name: found nothing, expected a name"),
