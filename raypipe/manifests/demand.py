@@ -155,12 +155,12 @@ def _cron_jobs(objects: Objects, reader: PodReader, left_out: Counter[tuple[str,
     active = {
         (job.namespace, job.owner.name)
         for job in objects.of("Job")
-        if job.owner is not None and job.owner.kind == "CronJob" and not is_finished_job(job)
+        if job.owner is not None and job.owner.kind == "CronJob" and not (job.deleting or is_finished_job(job))
     }
     for one in objects.of("CronJob"):
         spec = one.spec.get("jobTemplate", "spec")
         reader.spec(spec.get("template"), one.namespace)  # what is wrong in it is told before it first runs
-        if (one.namespace, one.name) not in active:
+        if not one.deleting and (one.namespace, one.name) not in active:
             left_out[one.key, "cron"] += job_pods(spec)
 
 

@@ -81,6 +81,9 @@ def test_a_cron_job_is_its_active_jobs() -> None:
     assert excluded(read(cron, old)) == {("CronJob/default/c", "cron"): 2}
     cluster = read(cron, old, thing("Job", "c-2", OF | {"parallelism": 2}, cron))
     assert (wanted(cluster), excluded(cluster)) == ({"Job/default/c-2": 2}, {})
+    going = thing("Job", "c-3", OF, cron, deletionTimestamp=NOW)
+    assert excluded(read(cron, going)) == {("CronJob/default/c", "cron"): 2}
+    assert excluded(read(cron | {"metadata": cron["metadata"] | {"deletionTimestamp": NOW}})) == {}
     told = problems(thing("CronJob", "c", {"jobTemplate": {"spec": {"template": template(container("-1"))}}}))
     assert "spec.jobTemplate.spec.template.spec.containers[0].resources.requests.cpu" in told[0]
 
