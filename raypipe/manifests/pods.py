@@ -63,6 +63,7 @@ _NATIVE_RESOURCES = ("cpu", "memory", "ephemeral-storage", GPU)
 _RESOURCE = re.compile(
     r"cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|[A-Za-z0-9][-A-Za-z0-9_.]*/[-A-Za-z0-9_.]+"
 )
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _CLAIMS = ("persistentVolumeClaim", "ephemeral")
 _SPEC_FIELDS = (
     "nodeSelector",
@@ -173,11 +174,13 @@ def pod_reader(objects: Objects) -> PodReader:
         name, value = one.root.plain("spec", "priorityClassName"), one.root.plain("spec", "priority")
         if isinstance(name, str) and type(value) is int:
             priorities.setdefault(name, value)
-    default = 0
+    defaults: list[int] = []
     for one in objects.of("PriorityClass"):
         value = priorities[one.name] = one.root.get("value").integer(0, low=-(2**31))
-        default = value if one.root.get("globalDefault").boolean() else default
-    return PodReader(priorities=priorities, default_priority=default)
+        if one.root.get("globalDefault").boolean():
+            defaults.append(value)
+    # of several defaults the API server takes the lowest
+    return PodReader(priorities=priorities, default_priority=min(defaults, default=0))
 
 
 def _content(template: Field, more: tuple[object, ...]) -> bytes:
@@ -226,7 +229,7 @@ def effective_request(
     peaks: list[dict[str, int]] = []
     for one in _containers(spec, "initContainers"):
         request = total([restartable, container_request(one)])
-        if one.get("restartPolicy").value == "Always":
+        if one.get("restartPolicy").choice(_RESTART_POLICIES, "") == "Always":
             restartable = request
         peaks.append(request)
     peaks.append(total([restartable, init]))

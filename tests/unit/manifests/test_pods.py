@@ -148,6 +148,11 @@ def test_priority(spec: Object, priority: int) -> None:
     assert spec_of(template(**spec), high, default).priority == priority
 
 
+def test_of_several_default_priorities_the_lowest_is_taken() -> None:
+    classes = [thing("PriorityClass", f"c{value}") | {"value": value, "globalDefault": True} for value in (3, 2, 9)]
+    assert spec_of(template(), *classes).priority == 2
+
+
 def test_an_unknown_priority_class_is_noted_and_learnt_from_pods_that_show_its_value() -> None:
     job = deployment(of=template(priorityClassName="gone"))
     assert notes(read(job)) == [("unknown-priority-class", "gone", 1)]
@@ -228,6 +233,12 @@ def test_equal_templates_are_one_object_whatever_tells_their_pods_apart() -> Non
         pytest.param(template(container(None, None, gpu=1)), "(did you mean 'nvidia.com/gpu'?)", id="gpu"),
         pytest.param({"spec": {}}, "containers: found no container, expected at least one", id="no container"),
         pytest.param({"spec": {"containers": [None]}}, "containers[0]: found nothing, expected a container", id="null"),
+        pytest.param(
+            template(initContainers=[container() | {"restartPolicy": "always"}]),
+            "initContainers[0].restartPolicy: found 'always', expected one of Always, OnFailure, Never "
+            "(did you mean 'Always'?)",
+            id="a side-car misspelt",
+        ),
         pytest.param({"spec": {"containers": "x"}}, "containers: found 'x', expected a list", id="containers are text"),
         pytest.param({"spec": 5}, "template.spec: found 5, expected a mapping", id="spec is a number"),
         pytest.param(template(nodeSelector={"a": 1.5}), "nodeSelector.a: found 1.5, expected text", id="a fraction"),
