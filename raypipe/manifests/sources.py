@@ -30,6 +30,8 @@ class Source:
     _problems: list[Problem] = field(default_factory=list)
     _unplaced: list[tuple[int, int, tuple[Step, ...]]] = field(default_factory=list)
     _more: int = 0
+    _noted: set[tuple[object, ...]] = field(default_factory=set)
+    _times: int = 0
 
     def problem(
         self,
@@ -41,7 +43,15 @@ class Source:
         line: int | None = None,
         suggestion: str | None = None,
     ) -> None:
-        """Note a problem at `steps` (keys and indices) of a document; a line that is not given is looked up later."""
+        """Note a problem at `steps` (keys and indices) of a document; a line that is not given is looked up later.
+
+        One that is noted already is not noted again: a field may be read for more than one purpose.
+        """
+        self._times += 1
+        place = (document, tuple(steps), line, found, expected)
+        if place in self._noted:
+            return
+        self._noted.add(place)
         if len(self._problems) >= MOST_PROBLEMS:
             self._more += 1
             return
@@ -54,8 +64,8 @@ class Source:
 
     @property
     def count(self) -> int:
-        """How many problems were noted."""
-        return len(self._problems) + self._more
+        """How often a problem was noted, one that is noted again included."""
+        return self._times
 
     @property
     def problems(self) -> list[Problem]:
@@ -72,7 +82,8 @@ class Source:
     def take(self) -> list[Problem]:
         """The problems, forgotten here: each is reported by one who took it."""
         taken = self.problems
-        self._problems, self._more = [], 0
+        self._problems, self._more, self._times = [], 0, 0
+        self._noted.clear()
         return taken
 
 

@@ -148,6 +148,30 @@ def test_paths_that_do_not_exist_are_named(path: str) -> None:
         read_paths([path])
 
 
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        (pod("a", template(affinity=[])), "spec.affinity"),
+        (pod("a", template({"resources": []})), "spec.containers[0].resources"),
+        (thing("RayJob", "a", {"suspend": "true", "rayClusterSpec": ray_spec()}), "spec.suspend"),
+        (
+            thing("LeaderWorkerSet", "a", {"leaderWorkerTemplate": {"size": 2}}),
+            "spec.leaderWorkerTemplate.workerTemplate",
+        ),
+    ],
+    ids=["affinity", "resources", "suspend", "a template for two roles"],
+)
+def test_what_is_wrong_is_told_once_however_often_it_is_read(wrong: Object, field: str) -> None:
+    told = problems(wrong)
+    assert len(told) == 1
+    assert told[0].startswith(f"objects.json:1: items[0].{field}")
+
+
+def test_what_is_wrong_in_two_roles_of_one_object_is_still_told_of_the_next() -> None:
+    both = [thing("LeaderWorkerSet", name, {"leaderWorkerTemplate": {"size": 2}}) for name in "ab"]
+    assert [one.partition(".spec")[0] for one in problems(*both)] == [f"objects.json:1: items[{n}]" for n in (0, 1)]
+
+
 def test_all_that_is_wrong_is_told_at_once_and_a_flood_is_cut_short() -> None:
     wrong = [deployment(f"d{number}", -1) for number in range(200)]
     told = problems(*wrong)
