@@ -259,7 +259,11 @@ class _Documents:
             frame.value.append(value)
             return
         if frame.key == _MERGE:
-            frame.merged += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+            merged = value if isinstance(value, list) else [value]
+            if not all(isinstance(one, dict) for one in merged):
+                steps = self._steps()
+                self._source.problem(f"{str(value)[:60]!r}", "mappings to merge", document=self._number, steps=steps)
+            frame.merged += [one for one in merged if isinstance(one, dict)]
         elif not frame.skip:
             frame.value[frame.key] = value
         frame.key, frame.skip = None, False
@@ -283,9 +287,11 @@ class _Documents:
         return value
 
     def _note(self, event: yaml.Event, found: str, expected: str) -> None:
-        steps = [one.key if one.key is not None else len(one.value) for one in self._stack]
         line = event.start_mark.line + 1 if event.start_mark is not None else 1
-        self._source.problem(found, expected, document=self._number, steps=steps, line=line)
+        self._source.problem(found, expected, document=self._number, steps=self._steps(), line=line)
+
+    def _steps(self) -> list[Step]:
+        return [one.key if one.key is not None else len(one.value) for one in self._stack]
 
     def _refuse(self, event: yaml.Event, found: str, expected: str) -> Never:
         self._note(event, found, expected)
