@@ -7,10 +7,10 @@ default taken is one note. A cluster that cannot be read keeps its problems as i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from raypipe.errors import Problem, SettingsError
+from raypipe.errors import Problem, SettingsError, nearest
 from raypipe.manifests.demand import demand_of
 from raypipe.manifests.fields import Field
 from raypipe.manifests.files import documents, exists, files_in
@@ -88,13 +88,18 @@ def broken_cluster(name: str, settings: Settings, problems: Iterable[Problem]) -
 
 def read_settings(field: Field, settings: Settings) -> Settings:
     """`settings` with those of a mapping on top; each that is wrong is noted where it stands."""
+    names = [known.name for known in fields(Settings)]
     for key, one in field.fields():
+        if key not in names:
+            one.problem(f"an unknown setting {key[:60]!r}", "the name of a setting", nearest(key, names))
+            continue
         try:
             settings = with_overrides(settings, {key: one.value}, "settings")
         except SettingsError as error:
             words = str(error).removeprefix(f"settings.{key}: ").removeprefix("found ")
             found, _, expected = words.partition(", expected ")
-            one.problem(" ".join(found.split()), expected)
+            choices = expected.removeprefix("one of ").split(", ") if expected.startswith("one of ") else ()
+            one.problem(" ".join(found.split()), expected, nearest(str(one.value), choices))
     return settings
 
 

@@ -70,7 +70,7 @@ def _cluster(name: str, entry: Field, settings: Settings, place: Place) -> Clust
         return broken_cluster(name, settings, entry.source.take())
     manifests = entry.get("manifests")
     names = (manifests.text(),) if isinstance(manifests.value, str) else manifests.texts()
-    if not any(names):
+    if not any(names) and isinstance(manifests.value, str | list | None):
         manifests.problem("nothing", "manifests or context")
     return read_cluster(entry, name, [_beside(entry.source, one) for one in names if one], settings, place)
 

@@ -6,6 +6,7 @@ are one cluster, called after the first folder.
 
 from __future__ import annotations
 
+import codecs
 import gc
 import re
 from collections.abc import Iterator, Sequence
@@ -110,7 +111,7 @@ def _is_fleet(path: Path) -> bool:
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD_BYTES)
+            return file.read(_HEAD_BYTES).removeprefix(codecs.BOM_UTF8)
     except OSError:
         return b""  # it is read again as manifests, which says what is wrong
 

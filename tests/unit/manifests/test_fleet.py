@@ -127,7 +127,12 @@ def test_nodes_are_karpenters_where_it_is_served() -> None:
         ("nodeClass: {nam: x}", "(did you mean 'name'?)"),
         (
             "settings: {gap_target: 1}",
-            "settings.gap_target: found unknown setting (did you mean 'gap_target_fraction'?)",
+            "settings.gap_target: found an unknown setting 'gap_target', expected the name of a setting "
+            "(did you mean 'gap_target_fraction'?)",
+        ),
+        (
+            "settings: {burstable: lst}",
+            "found 'lst', expected one of sustained, list, exclude (did you mean 'list'?)",
         ),
         ("settings: {lp_rounds: -1}", "settings.lp_rounds: found -1, expected a number from 0 to 10000"),
         ("settings: [1]", "settings: found a list, expected a mapping"),
@@ -178,6 +183,18 @@ def test_fleets_that_are_refused(tmp_path: Path, text: str, told: str) -> None:
         with pytest.raises(InputError) as caught:
             read_paths([path])
         assert told in str(caught.value)
+
+
+def test_manifests_that_are_no_list_are_told_once() -> None:
+    assert problems_of_fleet("manifests: 5") == ["fleet.yaml:6: clusters[0].manifests: found 5, expected a list"]
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\ufeff# ours\r\n", "---\r\n"])
+def test_a_fleet_file_is_known_whatever_editor_wrote_it(tmp_path: Path, start: str) -> None:
+    lines = "kind: Fleet\r\napiVersion: raypipe.io/v1\r\nclusters:\r\n- {name: a, manifests: [a.yaml]}\r\n"
+    written(tmp_path, {"all.yaml": start + lines, "a.yaml": [deployment()]})
+    (cluster,) = read_paths([tmp_path / "all.yaml"]).clusters
+    assert (cluster.name, wanted(cluster)) == ("a", {"Deployment/default/web": 1})
 
 
 TWO = """
