@@ -14,7 +14,8 @@ from raypipe.manifests.fields import Field, said
 from raypipe.manifests.regexps import refusal
 from raypipe.model.requirements import gpu_name
 
-PREFIXES = ("node.elotl.co/", "raypipe.io/")
+OWN_PREFIX = "raypipe.io/"
+PREFIXES = ("node.elotl.co/", OWN_PREFIX)
 GPU_SHARED_ANNOTATION = "raypipe.io/gpu-shared"
 GPU_MEMORY = "raypipe.io/gpu-memory"
 IGNORE = ("pod.elotl.co/ignore", "raypipe.io/ignore")
@@ -39,6 +40,12 @@ _NAMES = (
     "instance-family-exclusions",
     "instance-type-regexp",
 )
+_OWN = (
+    *("gpu-shared", "gpu-memory", "ignore", "do-not-evict"),
+    *("admit", "suspended-by", "requested-replicas", "alternatives", "speed"),
+    *("managed", "limits", "cluster", "decision", "pods", "cordoned", "starting"),
+)
+"""raypipe's own annotations (instance-… apart) on pods, on Ray objects and their groups, on NodePools and nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +90,25 @@ def placement(annotations: Field) -> Placement:
 
 def _refuse_unknown(annotations: Field) -> None:
     """A misspelt instance-… annotation would be silently ignored: it is an error instead."""
+    refuse_misspelt(annotations)
     for key, one in annotations.fields():
         prefix = next((prefix for prefix in PREFIXES if key.startswith(f"{prefix}instance-")), None)
         if prefix is not None and key.removeprefix(prefix) not in _NAMES:
             near = nearest(key.removeprefix(prefix), _NAMES)
             one.problem(f"an unknown annotation {key[:80]!r}", "one that is known", prefix + near if near else None)
+
+
+def refuse_misspelt(annotations: Field) -> None:
+    """So would ``raypipe.io/limit`` on a NodePool, and nothing would bind: what is near to a word of ours is an error.
+
+    Other words under our prefix may come from another version and are left alone.
+    """
+    for key, one in annotations.fields():
+        name = key.removeprefix(OWN_PREFIX)
+        if key.startswith(OWN_PREFIX) and name not in _OWN and not name.startswith("instance-"):
+            near = nearest(name, _OWN)
+            if near is not None:
+                one.problem(f"an unknown annotation {key[:80]!r}", "one that is known", OWN_PREFIX + near)
 
 
 def _stated(annotations: Field, name: str) -> Field | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from raypipe.manifests.annotations import refuse_misspelt
 from raypipe.manifests.fields import Field
 from raypipe.manifests.limits import read_limits
 from raypipe.manifests.objects import KubeObject
@@ -20,6 +21,7 @@ def read_node_pool(one: KubeObject, notes: list[Note]) -> NodePool:
 
     `startupTaints` are gone by the time pods are placed, so they are no taints of the pool's nodes.
     """
+    refuse_misspelt(one.annotations)
     template = one.spec.get("template")
     spec = template.get("spec")
     managed = one.annotation(MANAGED) == "true"

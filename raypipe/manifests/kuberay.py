@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from raypipe.manifests.annotations import refuse_misspelt
 from raypipe.manifests.controllers import Template
 from raypipe.manifests.fields import Field
 from raypipe.manifests.objects import KubeObject
@@ -56,6 +57,7 @@ def is_held(one: KubeObject) -> bool:
 
 def ray_workload(one: KubeObject, reader: PodReader) -> RayWorkload:
     """What a Ray object wants; where it is suspended by a person or a queue, all of it is held."""
+    refuse_misspelt(one.annotations)
     held = "suspended" if is_held(one) else None
     mode = one.spec.get("submissionMode").choice(SUBMISSION_MODES, "K8sJobMode") if one.kind == "RayJob" else ""
     made = RayWorkload()

@@ -10,7 +10,18 @@ import pytest
 from raypipe.manifests.regexps import refusal
 from raypipe.model.pods import PodSpec
 from raypipe.settings import Settings
-from tests.unit.manifests.builders import deployment, excluded, node, pod, problems, read, template, wanted
+from tests.unit.manifests.builders import (
+    deployment,
+    excluded,
+    node,
+    pod,
+    problems,
+    ray_spec,
+    read,
+    template,
+    thing,
+    wanted,
+)
 
 
 def spec_with(**annotations: Any) -> PodSpec:
@@ -74,6 +85,26 @@ def test_annotations_that_are_refused_name_the_field(name: str, text: object, to
     problem = problems(deployment(of=template(annotations={annotation: text})))[0]
     assert f"spec.template.metadata.annotations.{annotation}: " in problem
     assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("one", "near"),
+    [
+        pytest.param(deployment(of=template(annotations={"raypipe.io/gpu-memroy": "4Gi"})), "gpu-memory", id="a pod"),
+        pytest.param(
+            thing("RayCluster", spec=ray_spec(), annotations={"raypipe.io/admitt": "true"}), "admit", id="Ray"
+        ),
+        pytest.param(thing("NodePool", annotations={"raypipe.io/limit": "{}"}), "limits", id="a NodePool"),
+    ],
+)
+def test_our_own_words_misspelt_are_refused(one: dict[str, Any], near: str) -> None:
+    (told,) = problems(one)
+    assert "metadata.annotations.raypipe.io/" in told
+    assert f"expected one that is known (did you mean 'raypipe.io/{near}'?)" in told
+
+
+def test_words_that_are_near_to_none_of_ours_are_left_alone() -> None:
+    assert problems(deployment(of=template(annotations={"raypipe.io/rack": "7"}))) == []
 
 
 @pytest.mark.parametrize(
