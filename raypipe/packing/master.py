@@ -4,6 +4,8 @@ A column is one node of a kind filled with a pattern; rows are the pods to cover
 weight) and the scarce kinds::
 
     min Σ_p c_{j(p)} y_p    Σ_p a_pk y_p >= m_k    Σ_p w_q,j(p) y_p <= L_q    Σ_{p: j(p)=j} y_p <= u_j
+
+`MasterLp` is its relaxation, kept in the solver while columns are found; `master_model` is the whole thing, for MILPs.
 """
 
 from __future__ import annotations
@@ -12,9 +14,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.packing.problem import UNLIMITED, Ints, Packing, Problem, collected
-from raypipe.packing.solver import Effort, Model
+from raypipe.packing.problem import UNLIMITED, Floats, Ints, Packing, Problem, collected
+from raypipe.packing.solver import Effort, GrowingLp, Model
 from raypipe.quantities import NANOS_PER_USD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Master:
+    """A solved master: nodes of each pattern (P,), and the prices of pods (K,), limits (Q,) and scarce kinds (J,)."""
+
+    objective: float
+    values: Floats
+    pods: Floats
+    limits: Floats
+    kinds: Floats
+
+
+class MasterLp:
+    """The LP over patterns for `demand` (K,): columns are added, and each solve starts where the last one ended."""
+
+    def __init__(self, problem: Problem, demand: Ints, effort: Effort) -> None:
+        self._problem = problem
+        self._shapes = np.flatnonzero(demand > 0)
+        self._scarce = np.flatnonzero(problem.most < UNLIMITED)
+        at_most = np.concatenate((problem.scaled_limits, problem.most[self._scarce].astype(np.float64)))
+        self._lp = GrowingLp(effort, demand[self._shapes].astype(np.float64), at_most)
+        self._of_kind = np.zeros((len(problem.price), len(at_most)))
+        self._of_kind[:, : len(problem.limits)] = problem.scaled_weights.T
+        self._of_kind[self._scarce, len(problem.limits) + np.arange(len(self._scarce))] = 1.0
+
+    def add(self, kinds: Ints, patterns: Ints) -> None:
+        """Add a column for each of `kinds` (P,) filled with `patterns` (P, K)."""
+        entries: Floats = np.concatenate((patterns[:, self._shapes].astype(np.float64), self._of_kind[kinds]), axis=1)
+        columns, rows = np.nonzero(entries)
+        starts = np.searchsorted(columns, np.arange(len(kinds)))
+        self._lp.add(self._problem.price[kinds] / NANOS_PER_USD, starts, rows, entries[columns, rows])
+
+    def solve(self) -> Master | None:
+        """Solve it; None where the patterns so far cannot cover the demand within the limits."""
+        solution = self._lp.solve()
+        if solution is None:
+            return None
+        problem, first = self._problem, len(self._shapes)
+        last = first + len(problem.limits)
+        pods, scarce = np.zeros(len(problem.demand)), np.zeros(len(problem.price))
+        pods[self._shapes] = np.maximum(solution.duals[:first], 0.0)
+        scarce[self._scarce] = np.maximum(-solution.duals[last:], 0.0)
+        limits = np.maximum(-solution.duals[first:last], 0.0)
+        return Master(objective=solution.objective, values=solution.values, pods=pods, limits=limits, kinds=scarce)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from raypipe.packing.bound import Duals
 from raypipe.packing.fill import Measure, fill, floored
-from raypipe.packing.master import master_model
+from raypipe.packing.master import Master, MasterLp
 from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Problem
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
@@ -68,6 +68,11 @@ class PatternPool:
         self._kinds = [kind for kind, keep in zip(self._kinds, wanted, strict=True) if keep]
         self._patterns = [pattern for pattern, keep in zip(self._patterns, wanted, strict=True) if keep]
 
+    def since(self, first: int) -> tuple[Ints, Ints]:
+        """Kinds (P,) and patterns (P, K) of what was added from number `first` on."""
+        patterns = np.array(self._patterns[first:], dtype=np.int64)
+        return np.array(self._kinds[first:], dtype=np.int64), patterns.reshape(-1, self.shapes)
+
     @property
     def kinds(self) -> Ints:
         return np.array(self._kinds, dtype=np.int64)
@@ -77,29 +82,11 @@ class PatternPool:
         return np.array(self._patterns, dtype=np.int64).reshape(len(self._kinds), self.shapes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Master:
-    """A solved master: nodes of each pattern (P,), and the prices of pods (K,), limits (Q,) and scarce kinds (J,)."""
-
-    objective: float
-    values: Floats
-    pods: Floats
-    limits: Floats
-    kinds: Floats
-
-
 def solve_master(problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, effort: Effort) -> Master | None:
     """Solve the LP over these patterns for `demand`; None where they cannot cover it within the limits."""
-    master = master_model(problem, kinds, patterns, demand, effort)
-    solution = master.model.solve()
-    if solution is None:
-        return None
-    pods, scarce_prices = np.zeros(len(demand)), np.zeros(len(problem.price))
-    first, last = len(master.shapes), len(master.shapes) + len(problem.limits)
-    pods[master.shapes] = np.maximum(solution.duals[:first], 0.0)
-    limits = np.maximum(-solution.duals[first:last], 0.0)
-    scarce_prices[list(master.scarce)] = np.maximum(-solution.duals[last:], 0.0)
-    return Master(objective=solution.objective, values=solution.values, pods=pods, limits=limits, kinds=scarce_prices)
+    master = MasterLp(problem, demand, effort)
+    master.add(kinds, patterns)
+    return master.solve()
 
 
 @dataclass(slots=True)
@@ -139,9 +126,12 @@ def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: F
     """Run column generation from the pool; return the last master, or None where its columns cannot cover it all."""
     problem, pool = pricing.problem, pricing.pool
     kinds = pricing.attractive()
+    lp, known = MasterLp(problem, problem.demand, pricing.effort), 0
     master: Master | None = None
     for number in range(rounds):
-        solved = solve_master(problem, pool.kinds, pool.patterns, problem.demand, pricing.effort)
+        lp.add(*pool.since(known))
+        known = len(pool)
+        solved = lp.solve()
         if solved is None:
             break
         master = solved

@@ -1,11 +1,13 @@
-"""The one door to the solver: covering models in PuLP, solved by HiGHS, with every answer looked at.
+"""The one door to the solver: covering models in PuLP or kept in HiGHS, with every answer looked at.
 
 ::
 
     min Σ_p cost_p v_p   s.t.  Σ_p a_ip v_p >= b_i (rows to cover),  Σ_p a_ip v_p <= b_i (rows to keep under),
     v >= 0, and v integer where asked.
 
-Rows first, columns as they are found: what column generation needs.
+Rows first, columns as they are found: what column generation needs. `Model` is PuLP's and is built anew for each solve,
+for what is solved once, MILPs above all. `GrowingLp` keeps HiGHS' own model and basis between solves: the LP of column
+generation is solved a hundred times with a few columns more, and PuLP's copying took half of the whole plan's time.
 
 HiGHS' thread pool is one a process: a second solve with another `threads` value fails in silence and hands back zeros.
 So it is always one thread, a solution is used only where the solver says that it has one, and integer solutions are
@@ -27,7 +29,7 @@ import highspy
 import numpy as np
 import pulp
 
-from raypipe.packing.problem import Floats
+from raypipe.packing.problem import Floats, Ints
 
 SIMPLEX_ITERATIONS = 200_000
 DUAL_TOLERANCE = 1e-10
@@ -151,3 +153,52 @@ class Model:
 
     infeasible: bool = field(init=False, default=False)
     """Whether the last solve proved that there is no solution."""
+
+
+class GrowingLp:
+    """A covering LP that HiGHS keeps between solves: the next one starts at the basis where the last one ended."""
+
+    def __init__(self, effort: Effort, at_least: Floats, at_most: Floats) -> None:
+        """Rows: first those to cover (Σ >= at_least), then those to keep under (Σ <= at_most)."""
+        _without_banner()
+        self._effort = effort
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        for option, value in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("simplex_iteration_limit", SIMPLEX_ITERATIONS),
+            ("dual_feasibility_tolerance", DUAL_TOLERANCE),
+        ):
+            self._highs.setOptionValue(option, value)
+        lower = np.concatenate((at_least, np.full(len(at_most), -highspy.kHighsInf)))
+        upper = np.concatenate((np.full(len(at_least), highspy.kHighsInf), at_most))
+        none = np.zeros(0, dtype=np.int32)
+        self._highs.addRows(len(lower), lower, upper, 0, none, none, np.zeros(0))
+        self._columns = 0
+
+    def add(self, costs: Floats, starts: Ints, rows: Ints, values: Floats) -> None:
+        """Add columns v >= 0; column p has `values` in `rows` from starts[p] up to the next one's start."""
+        count = len(costs)
+        index = np.ascontiguousarray(rows, dtype=np.int32)
+        first = np.ascontiguousarray(starts, dtype=np.int32)
+        endless = np.full(count, highspy.kHighsInf)
+        self._highs.addCols(count, costs, np.zeros(count), endless, len(index), first, index, values)
+        self._columns += count
+        self._effort.columns += count
+
+    def solve(self) -> Solution | None:
+        """Solve it, or return None where there is no solution."""
+        self._highs.run()
+        info = self._highs.getInfo()
+        self._effort.solver_calls += 1
+        self._effort.lp_iterations += max(0, int(info.simplex_iteration_count))
+        if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            return None
+        solved, objective = self._highs.getSolution(), float(info.objective_function_value)
+        return Solution(
+            optimal=True,
+            objective=objective,
+            bound=objective,
+            values=np.array(solved.col_value, dtype=np.float64),
+            duals=np.array(solved.row_dual, dtype=np.float64),
+        )
