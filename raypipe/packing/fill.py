@@ -6,7 +6,7 @@ the LP all densities are nearly equal, so a fixed order fills one resource and s
 pattern LP); weighing by the room that is left does not (0.1 to 0.6 %). Prices are floored at 2 % of the unit cost, or
 shapes of price zero would never be picked.
 
-All kinds are filled at once: arrays are (shapes, kinds).
+All kinds are filled at once: arrays are (kinds, shapes).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Measure(StrEnum):
 
 
 FLOOR = 0.02
+ENDLESS = np.iinfo(np.int64).max
 
 
 def floored(prices: Floats, unit_costs: Floats) -> Floats:
@@ -35,56 +36,66 @@ def floored(prices: Floats, unit_costs: Floats) -> Floats:
 
 
 def fill(
-    problem: Problem, prices: Floats, kinds: Ints, most: Ints, measure: Measure = Measure.SUM, part: int = 3
+    problem: Problem,
+    prices: Floats,
+    kinds: Ints,
+    most: Ints,
+    measure: Measure = Measure.SUM,
+    part: int = 3,
+    start: Ints | None = None,
 ) -> Ints:
     """Fill one node of each of `kinds` with at most `most` (K,) pods of each shape; return patterns (kinds, K).
 
-    One `part`-th of what still fits is added at a time.
+    One `part`-th of what still fits is added at a time. start: (kinds, K), what is on the nodes already.
     """
     shapes = np.flatnonzero((most > 0) & (prices > 0))
-    patterns = np.zeros((len(kinds), len(most)), dtype=np.int64)
+    patterns = np.zeros((len(kinds), len(most)), dtype=np.int64) if start is None else start.copy()
     if not len(shapes) or not len(kinds):
         return patterns
     resources = np.flatnonzero((problem.requests[shapes] > 0).any(axis=0))
     requests = problem.requests[np.ix_(shapes, resources)]
-    room = problem.capacity[np.ix_(kinds, resources)]
-    admits = problem.fits[np.ix_(shapes, kinds)]
-    left = np.repeat(most[shapes][:, None], len(kinds), axis=1)
-    filled = np.zeros((len(shapes), len(kinds)), dtype=np.int64)
-    active = np.arange(len(kinds))
-    price = prices[shapes][:, None]
+    shares = np.ascontiguousarray(requests.T, dtype=np.float64)
+    room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
+    left = np.where(problem.fits[np.ix_(shapes, kinds)].T, most[shapes] - patterns[:, shapes], 0)
+    price = np.where(left > 0, prices[shapes], 0.0)
+    rows = np.arange(len(kinds))
+    active = rows
     while len(active):
-        density = np.where(admits[:, active] & (left[:, active] > 0), price, -1.0)
-        density /= _load(requests, room[active], measure)
-        best = density.argmax(axis=0)
-        going = density[best, np.arange(len(active))] > 0
-        active, best = active[going], best[going]
-        if not len(active):
-            break
-        need = requests[best]
-        still = np.where(need > 0, room[active] // np.maximum(need, 1), np.iinfo(np.int64).max).min(axis=1)
-        added = np.maximum(1, -(-np.minimum(still, left[best, active]) // part))
-        filled[best, active] += added
-        left[best, active] -= added
-        room[active] -= need * added[:, None]
-    patterns[:, shapes] = filled.T
+        density = price / _load(shares, room, measure)
+        best = density.argmax(axis=1)
+        going = density[rows[: len(active)], best] > 0
+        if not going.all():
+            active, best, room, left, price = active[going], best[going], room[going], left[going], price[going]
+            if not len(active):
+                break
+        here, need = rows[: len(active)], requests[best]
+        still = np.where(need > 0, room // np.maximum(need, 1), ENDLESS).min(axis=1)
+        added = -(-np.minimum(still, left[here, best]) // part)
+        patterns[active, shapes[best]] += added
+        left[here, best] -= added
+        price[here, best] = np.where(left[here, best] > 0, price[here, best], 0.0)
+        room -= need * added[:, None]
     return _slices_repaired(problem, kinds, patterns)
 
 
-def _load(requests: Ints, room: Ints, measure: Measure) -> Floats:
-    """g(d_k / R_j), (shapes, kinds); inf where not one pod fits."""
-    total = np.full((len(requests), len(room)), 1e-12)
-    for r in range(requests.shape[1]):
-        need, free = requests[:, r], room[:, r]
-        share = need.astype(np.float64)[:, None] * (1.0 / np.maximum(free, 1))[None, :]
-        share[need[:, None] > free[None, :]] = np.inf
+def _load(shares: Floats, room: Ints, measure: Measure) -> Floats:
+    """g(d_k / R_j), (kinds, shapes) for `shares` d (R, shapes); inf where not one pod fits."""
+    total = np.full((len(room), shares.shape[1]), 1e-12)
+    fits = np.ones(total.shape, dtype=bool)
+    for r, need in enumerate(shares):
+        free = room[:, r, None]
+        share = need * (1.0 / np.maximum(free, 1))
+        fits &= need <= free
         if measure is Measure.SUM:
             total += share
         elif measure is Measure.L2:
             total += share * share
         else:
             np.maximum(total, share, out=total)
-    return np.sqrt(total) if measure is Measure.L2 else total
+    if measure is Measure.L2:
+        np.sqrt(total, out=total)
+    total[~fits] = np.inf
+    return total
 
 
 def _slices_repaired(problem: Problem, kinds: Ints, patterns: Ints) -> Ints:

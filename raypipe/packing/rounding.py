@@ -72,21 +72,32 @@ def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
 
 
 def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure) -> list[tuple[int, Ints]]:
-    """Cover at pod prices `value` (K,) and node prices `paid` (J,), in $/h; return the kinds and patterns taken."""
+    """Cover at pod prices `value` (K,) and node prices `paid` (J,), in $/h; return the kinds and patterns taken.
+
+    A filled node stays the best filling of its kind while what is left of demand covers it, so only kinds whose filling
+    holds a pod that is gone are filled anew.
+    """
     problem, taken = ledger.problem, list[tuple[int, Ints]]()
-    while ledger.demand.any():
-        kinds = ledger.affordable()
-        patterns = fill(problem, value, kinds, ledger.demand, measure)
-        worth = patterns @ value
-        if not (worth > 0).any():
-            break
-        ratio = worth / np.maximum(paid[kinds], 1e-9)
-        ratio[worth <= 0] = -1.0
+    kinds = ledger.affordable()
+    patterns = fill(problem, value, kinds, ledger.demand, measure)
+    ratio = _ratio(patterns, value, paid[kinds])
+    while ledger.demand.any() and (ratio > 0).any():
         best = int(np.lexsort((problem.rank[kinds], -ratio))[0])
         kind, pattern = int(kinds[best]), patterns[best]
         ledger.take(kind, pattern, max(1, ledger.repeats(kind, pattern)))
         taken.append((kind, pattern))
+        kept = np.isin(kinds, ledger.affordable())
+        kinds, patterns, ratio = kinds[kept], patterns[kept], ratio[kept]
+        stale = (patterns > ledger.demand).any(axis=1)
+        patterns[stale] = fill(problem, value, kinds[stale], ledger.demand, measure)
+        ratio[stale] = _ratio(patterns[stale], value, paid[kinds[stale]])
     return taken
+
+
+def _ratio(patterns: Ints, value: Floats, paid: Floats) -> Floats:
+    """What each filled node gives for its price; -1 where it gives nothing."""
+    worth = patterns @ value
+    return np.where(worth > 0, worth / np.maximum(paid, 1e-9), -1.0)
 
 
 def dive(pricing: Pricing, sure: float = SURE) -> Packing | None:
