@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from raypipe.model.constraints import HostPort, PodTerm, Preference, Spread
 from raypipe.model.requirements import Taint, Term, Toleration, admitted, tolerated
 from raypipe.model.resources import GPU, GPU_SHARED, Resources
 
@@ -27,6 +28,10 @@ class PodSpec:
         family_inclusions, family_exclusions, type_regexp: on the instance family and the full type name.
         gpu_memory_bytes: memory a slice declares, or None.
         instance_annotation: an instance-… annotation is present (`packing: shared` gives such a pod its own node).
+        pod_affinity, pod_anti_affinity: required terms, all of which must hold. spread: topologySpreadConstraints.
+        host_ports: ports of the node that the pod takes.
+        volume_affinity: for each volume that is tied to a place, terms one of which must hold of the node.
+        preferences: preferred affinities.
         protected: never evicted (do-not-evict, do-not-disrupt, safe-to-evict: "false").
         unchecked: constraint families seen on the pod that this planner does not keep yet, each named in a note.
     """
@@ -47,6 +52,12 @@ class PodSpec:
     type_regexp: str | None = None
     gpu_memory_bytes: int | None = None
     instance_annotation: bool = False
+    pod_affinity: tuple[PodTerm, ...] = ()
+    pod_anti_affinity: tuple[PodTerm, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    host_ports: tuple[HostPort, ...] = ()
+    volume_affinity: tuple[tuple[Term, ...], ...] = ()
+    preferences: tuple[Preference, ...] = ()
     protected: bool = False
     unchecked: tuple[str, ...] = ()
 
@@ -55,8 +66,14 @@ class PodSpec:
         return any(self.requests.get(name, 0) > 0 for name in (GPU, GPU_SHARED))
 
     def may_run_on(self, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
-        """Whether selector, node affinity and tolerations admit a node with these labels and taints."""
-        return admitted(labels, self.node_selector, self.node_affinity) and tolerated(taints, self.tolerations)
+        """Whether selector, node affinity, volumes and tolerations admit a node with these labels and taints."""
+        return self.selects(labels) and tolerated(taints, self.tolerations)
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether selector, node affinity and volumes admit a node with these labels."""
+        if not admitted(labels, self.node_selector, self.node_affinity):
+            return False
+        return all(admitted(labels, {}, terms) for terms in self.volume_affinity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +102,7 @@ class BoundPods:
 
     `counted` pods stand in the node's ``pods`` and may be moved in a what-if; others (terminating, static, DaemonSet,
     ignored, not managed) are reserve there. `daemonset` names their DaemonSet, so that it is reserved once.
+    `terminating` pods hold anti-affinity and ports until they are gone, and count for no spread.
     """
 
     node: str
@@ -94,6 +112,7 @@ class BoundPods:
     counted: bool = True
     daemonset: str | None = None
     created: str | None = None
+    terminating: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
