@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from raypipe.packing.arrays import Ints
 from raypipe.packing.bound import aggregated_lp, unit_cost
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
 from raypipe.packing.patterns import PatternPool, Pricing, generate
-from raypipe.packing.problem import UNLIMITED, Ints, Packing, Problem, collected
+from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.rounding import Ledger, cover, cover_at, dive
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD

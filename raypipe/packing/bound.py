@@ -27,7 +27,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Problem
+from raypipe.packing.arrays import Bools, Floats, Ints
+from raypipe.packing.problem import UNLIMITED, Problem
 from raypipe.packing.solver import Effort, Model
 from raypipe.quantities import NANOS_PER_USD
 
@@ -98,23 +99,26 @@ def _solve(problem: Problem, opened: Bools, effort: Effort) -> tuple[tuple[Float
     model.cover(problem.demand, "pods")
     model.keep_under(problem.scaled_limits, "limit")
     first = shapes + len(problem.limits)
-    model.keep_under(np.zeros(len(kinds) * resources), "room")
     capacity = problem.capacity[kinds].astype(np.float64)
+    wanted = (opened[:, kinds].T.astype(np.float32) @ (problem.requests > 0).astype(np.float32)) > 0
+    rooms = np.where(wanted.ravel(), first + np.cumsum(wanted.ravel()) - 1, -1).reshape(wanted.shape)
+    model.keep_under(np.zeros(int(wanted.sum())), "room")
     for i, j in enumerate(kinds):
-        rows = {first + i * resources + r: -1.0 for r in range(resources) if capacity[i, r] > 0}
+        rows = {int(rooms[i, r]): -1.0 for r in np.flatnonzero(wanted[i]) if capacity[i, r] > 0}
         rows |= {shapes + q: float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])}
         most = float(problem.most[j]) if problem.most[j] < UNLIMITED else None
         model.column(problem.price[j] / NANOS_PER_USD, rows, most)
         for k in np.flatnonzero(opened[:, j]):
             need = problem.requests[k]
-            rows = {first + i * resources + r: need[r] / capacity[i, r] for r in np.flatnonzero(need)}
+            rows = {int(rooms[i, r]): need[r] / capacity[i, r] for r in np.flatnonzero(need)}
             model.column(0.0, rows | {int(k): 1.0})
     solution = model.solve()
     if solution is None:
         return None
     prices = np.where(solution.duals[:shapes] > NOTHING, solution.duals[:shapes], 0.0)
     limits = np.maximum(-solution.duals[shapes:first], 0.0)
-    room = np.maximum(-solution.duals[first:].reshape(len(kinds), resources), 0.0)
+    room = np.zeros((len(kinds), resources))
+    room[wanted] = np.maximum(-solution.duals[first:], 0.0)
     return (prices, limits), room / np.maximum(capacity, 1.0)
 
 

@@ -1,15 +1,16 @@
 """Leave out kinds of node that another kind beats in every respect.
 
-Kind i dominates j when C_i >= C_j in every resource, c_i <= c_j, K_.i ⊇ K_.j, w_i <= w_j for every limit, and i can be
-bought without end. Of equals the one of the least rank stays. No optimum is lost: in any packing a node of kind j can
-be swapped for one of kind i. 1,300 offerings become 100 to 250.
+Kind i dominates j when C_i >= C_j in every resource, c_i <= c_j, K_.i ⊇ K_.j, w_i <= w_j for every limit, both are of
+one cell, and i can be bought without end. Of equals the one of the least rank stays. No optimum is lost: in any packing
+a node of kind j can be swapped for one of kind i. 1,300 offerings become 100 to 250.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from raypipe.packing.problem import UNLIMITED, Ints, Problem
+from raypipe.packing.arrays import Ints
+from raypipe.packing.problem import UNLIMITED, Problem
 
 
 def undominated(problem: Problem) -> Ints:
@@ -21,6 +22,7 @@ def undominated(problem: Problem) -> Ints:
     capacity, price = problem.capacity[order], problem.price[order]
     relevant = (problem.requests > 0).any(axis=0)
     capacity, weights = capacity[:, relevant], problem.weights[:, order]
+    cell = problem.cell[order] if len(problem.cell) else problem.cell
     endless = problem.most[order] >= UNLIMITED
     sliced = [problem.slicing[j] is not None for j in order] if problem.slicing else [False] * len(order)
     kept: list[int] = []
@@ -31,6 +33,8 @@ def undominated(problem: Problem) -> Ints:
             beaten = superset[column_of[rivals], column_of[position]]
             beaten &= (capacity[rivals] >= capacity[position]).all(axis=1)
             beaten &= (weights[:, rivals] <= weights[:, position, None]).all(axis=0)
+            if len(cell):
+                beaten &= cell[rivals] == cell[position]
             if not endless[position]:  # what exists is kept rather than bought again at the same price
                 beaten &= price[rivals] < price[position]
             if beaten.any() and not sliced[position]:

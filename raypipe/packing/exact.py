@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raypipe.packing.arrays import Bools, Ints
 from raypipe.packing.master import decoded, master_model
-from raypipe.packing.problem import UNLIMITED, Bools, Ints, Packing, Problem, collected
+from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
@@ -105,6 +106,8 @@ def _fitting(problem: Problem, kind: int, vectors: Ints, loads: Ints) -> Bools:
     """Which vectors go on a node of `kind`."""
     fits: Bools = (loads <= problem.capacity[kind]).all(axis=1)
     fits &= ~(vectors[:, ~problem.fits[:, kind]] > 0).any(axis=1)
+    for rule in problem.apart:
+        fits &= rule.holds(vectors, rule.most[kind])
     if problem.slices_matter[kind]:
         for i in np.flatnonzero(fits):
             fits[i] = problem.slices_fit(vectors[i], kind)

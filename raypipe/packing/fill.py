@@ -11,11 +11,13 @@ All kinds are filled at once: arrays are (kinds, shapes).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 import numpy as np
 
-from raypipe.packing.problem import Floats, Ints, Problem
+from raypipe.packing.arrays import Bools, Floats, Ints
+from raypipe.packing.problem import Problem
 
 
 class Measure(StrEnum):
@@ -52,30 +54,86 @@ def fill(
     patterns = np.zeros((len(kinds), len(most)), dtype=np.int64) if start is None else start.copy()
     if not len(shapes) or not len(kinds):
         return patterns
-    resources = np.flatnonzero((problem.requests[shapes] > 0).any(axis=0))
+    used = np.flatnonzero((problem.requests[shapes] > 0).any(axis=0))
+    capped = np.isin(used, problem.caps)
+    resources, dense = np.concatenate((used[~capped], used[capped])), int((~capped).sum())
     requests = problem.requests[np.ix_(shapes, resources)]
-    shares = np.ascontiguousarray(requests.T, dtype=np.float64)
+    shares = np.ascontiguousarray(requests[:, :dense].T, dtype=np.float64)
+    members = requests[:, dense:] > 0
     room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
     left = np.where(problem.fits[np.ix_(shapes, kinds)].T, most[shapes] - patterns[:, shapes], 0)
     price = np.where(left > 0, prices[shapes], 0.0)
+    price[((room[:, dense:] <= 0).astype(np.float32) @ members.T.astype(np.float32)) > 0] = 0.0
+    company = _Company(problem, shapes, kinds, patterns)
+    company.close(price)
     rows = np.arange(len(kinds))
     active = rows
     while len(active):
-        density = price / _load(shares, room, measure)
+        density = price / _load(shares, room[:, :dense], measure)
         best = density.argmax(axis=1)
         going = density[rows[: len(active)], best] > 0
         if not going.all():
             active, best, room, left, price = active[going], best[going], room[going], left[going], price[going]
+            company.narrow(going)
             if not len(active):
                 break
         here, need = rows[: len(active)], requests[best]
         still = np.where(need > 0, room // np.maximum(need, 1), ENDLESS).min(axis=1)
+        still = company.limited(best, still)
         added = -(-np.minimum(still, left[here, best]) // part)
         patterns[active, shapes[best]] += added
         left[here, best] -= added
         price[here, best] = np.where(left[here, best] > 0, price[here, best], 0.0)
         room -= need * added[:, None]
+        if members.shape[1]:
+            spent = members[best] & (room[:, dense:] <= 0)
+            price[(spent.astype(np.float32) @ members.T.astype(np.float32)) > 0] = 0.0
+        company.join(best, added)
+        company.close(price)
     return _slices_repaired(problem, kinds, patterns)
+
+
+class _Company:
+    """Who is on each node, as far as `Problem.apart` asks: pods of each rule's members, and whether an owner is."""
+
+    def __init__(self, problem: Problem, shapes: Ints, kinds: Ints, patterns: Ints) -> None:
+        rules = problem.apart
+        self._owners = [rule.owners[shapes] for rule in rules]
+        self._members = [rule.members[shapes] for rule in rules]
+        self._most = [rule.most[kinds] for rule in rules]
+        self._count = [patterns[:, rule.members].sum(axis=1) for rule in rules]
+        self._owned = [rule.asked(patterns) for rule in rules]
+
+    def narrow(self, going: Bools) -> None:
+        """Forget the nodes that are full."""
+        self._most, self._count, self._owned = (
+            [one[going] for one in self._most],
+            [one[going] for one in self._count],
+            [one[going] for one in self._owned],
+        )
+
+    def limited(self, best: Ints, still: Ints) -> Ints:
+        """How many pods of `best` (a node each) may still come, at most `still`."""
+        for owners, members, most, count, owned in self._rules():
+            counts = members[best] & (owned | owners[best])
+            still = np.where(counts, np.minimum(still, most - count), still)
+        return still
+
+    def join(self, best: Ints, added: Ints) -> None:
+        for owners, members, _, count, owned in self._rules():
+            count += np.where(members[best], added, 0)
+            owned |= owners[best]
+
+    def close(self, price: Floats) -> None:
+        """Set the price of pods that may not come any more to nothing, (nodes, shapes)."""
+        for owners, members, most, count, owned in self._rules():
+            full = count >= most
+            price[np.ix_(full & owned, members)] = 0.0
+            price[np.ix_(full, owners & members)] = 0.0
+            price[np.ix_(count > most, owners)] = 0.0
+
+    def _rules(self) -> Iterator[tuple[Bools, Bools, Ints, Ints, Bools]]:
+        return zip(self._owners, self._members, self._most, self._count, self._owned, strict=True)
 
 
 def _load(shares: Floats, room: Ints, measure: Measure) -> Floats:

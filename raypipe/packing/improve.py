@@ -16,11 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.exact import enumerate_fillings
 from raypipe.packing.fill import fill, floored
 from raypipe.packing.master import decoded, master_model
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing
-from raypipe.packing.problem import UNLIMITED, Floats, Ints, Packing, Problem, collected
+from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.rounding import trim
 from raypipe.quantities import NANOS_PER_USD
 

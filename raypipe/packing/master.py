@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.packing.problem import UNLIMITED, Floats, Ints, Packing, Problem, collected
+from raypipe.packing.arrays import Floats, Ints
+from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.solver import Effort, GrowingLp, Model
 from raypipe.quantities import NANOS_PER_USD
 

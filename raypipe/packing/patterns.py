@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.bound import Duals
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.master import Master, MasterLp
-from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Problem
+from raypipe.packing.problem import UNLIMITED, Problem
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 

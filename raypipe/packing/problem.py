@@ -18,7 +18,11 @@ recounts a packing in integers.
 GPU slices (semantics.md) add one constraint that is not linear: the slices on one GPU may not exceed its memory.
 `slices_fit` decides it exactly; models use the linear part (slices, and their memory in total).
 
-Pod affinity, spread and host ports are to come as caps a_k <= cap_kj and as groups beside `admits`.
+What pods ask of each other comes in three forms. "At most c pods of a group on a node", where the group's own pods ask
+it (anti-affinity and spread over hostnames, host ports), is a resource of which such a pod takes 1 and a node has c (a
+*cap*), so that everything below keeps it, the bound included. The other forms are values of `raypipe.packing.rules`: on
+one node (`Apart`, `Beside`) and within domains such as zones (`DomainRule`); `raypipe.packing.domains` brings the last
+two down to the rest.
 """
 
 from __future__ import annotations
@@ -27,11 +31,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-type Ints = NDArray[np.int64]
-type Floats = NDArray[np.float64]
-type Bools = NDArray[np.bool_]
+from raypipe.packing.arrays import Bools, Floats, Ints
+from raypipe.packing.rules import Apart, Beside, DomainRule
 
 UNLIMITED = np.int64(2**40)
 """u_j of what can be bought without end."""
@@ -59,6 +61,9 @@ class Problem:
         admits: K_kj without size, (K, J). most: u, (J,). weights: w, (Q, J). limits: L, (Q,).
         rank: (J,) order among equals, the smallest first; ties of price are broken by it.
         slicing: for kinds with sliced GPUs. slice_use: (K, 2) slices of a pod and memory a slice, in bytes.
+        caps: (G,) columns of `requests` and `capacity` that count pods of a group; requests there are 0 or 1.
+        apart, beside, domains: what pods ask of each other.
+        cell: (J,) kinds in the same domain of every rule; others are never swapped for each other. Empty: no rule.
     """
 
     demand: Ints
@@ -72,6 +77,11 @@ class Problem:
     rank: Ints
     slicing: tuple[Slicing | None, ...] = ()
     slice_use: Ints = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    caps: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    apart: tuple[Apart, ...] = ()
+    beside: tuple[Beside, ...] = ()
+    domains: tuple[DomainRule, ...] = ()
+    cell: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @cached_property
     def limit_size(self) -> Floats:
@@ -98,6 +108,8 @@ class Problem:
         for j, sliced in enumerate(self.slicing):
             if sliced is not None:
                 fits[:, j] &= self.slice_use[:, 1] <= sliced.memory_bytes
+        for rule in self.apart:
+            fits &= ~rule.owners[:, None] | (rule.most >= rule.members.astype(np.int64)[:, None])
         return fits
 
     def only_kinds(self, kinds: Ints) -> Problem:
@@ -111,6 +123,10 @@ class Problem:
             weights=self.weights[:, kinds],
             rank=self.rank[kinds],
             slicing=tuple(self.slicing[j] for j in kinds) if self.slicing else (),
+            apart=tuple(rule.only_kinds(kinds) for rule in self.apart),
+            beside=tuple(rule.only_kinds(kinds) for rule in self.beside),
+            domains=tuple(rule.only_kinds(kinds) for rule in self.domains),
+            cell=self.cell[kinds] if len(self.cell) else self.cell,
         )
 
     def only_shapes(self, shapes: Ints) -> Problem:
@@ -121,6 +137,9 @@ class Problem:
             requests=self.requests[shapes],
             admits=self.admits[shapes],
             slice_use=self.slice_use[shapes] if len(self.slice_use) else self.slice_use,
+            apart=tuple(rule.only_shapes(shapes) for rule in self.apart if rule.owners[shapes].any()),
+            beside=tuple(rule.only_shapes(shapes) for rule in self.beside if rule.owners[shapes].any()),
+            domains=tuple(rule.only_shapes(shapes) for rule in self.domains if rule.owners[shapes].any()),
         )
 
     def with_demand(self, demand: Ints) -> Problem:
@@ -138,6 +157,8 @@ class Problem:
     def room_for(self, pattern: Ints, kind: int) -> bool:
         """Whether a node of `kind` holds `pattern` (pods of each shape, (K,))."""
         if not self.admits[pattern > 0, kind].all() or (pattern @ self.requests > self.capacity[kind]).any():
+            return False
+        if not all(rule.holds(pattern[None, :], rule.most[kind]).all() for rule in self.apart):
             return False
         return self.slices_fit(pattern, kind)
 
@@ -247,4 +268,14 @@ def verify(problem: Problem, packing: Packing) -> list[str]:
     bad = [p for p in range(len(packing.kinds)) if not problem.room_for(packing.patterns[p], int(packing.kinds[p]))]
     if bad:
         wrong.append(f"{len(bad)} nodes hold more than they can")
+    for rule in problem.beside:
+        lonely = rule.lonely(packing.patterns, packing.kinds)
+        if packing.counts[lonely].sum() > int(rule.seed) or not rule.may_begin(packing.patterns[lonely]).all():
+            wrong.append("pods stand without those they must stand beside")
+    for one in problem.domains:
+        placed = np.zeros((len(problem.demand), len(one.base)), dtype=np.int64)
+        within = one.domain[packing.kinds] >= 0
+        np.add.at(placed.T, one.domain[packing.kinds[within]], (packing.counts[:, None] * packing.patterns)[within])
+        if one.broken(placed):
+            wrong.append(f"a rule of domains is broken ({one.form})")
     return wrong

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.patterns import PatternPool, Pricing, solve_master
-from raypipe.packing.problem import UNLIMITED, Bools, Floats, Ints, Packing, Problem, collected
+from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.quantities import NANOS_PER_USD
 
 SURE = 0.9
@@ -169,7 +170,7 @@ def trim(problem: Problem, packing: Packing) -> Packing:
     if not len(packing.kinds):
         return packing
     endless = np.flatnonzero(problem.most >= UNLIMITED)
-    holds = _holds(problem, packing.patterns, endless)
+    holds = _holds(problem, packing, endless)
     for q in range(len(problem.limits)):
         holds &= problem.weights[q, endless][None, :] <= problem.weights[q, packing.kinds][:, None]
     order = np.argsort(problem.price[endless], kind="stable")
@@ -188,7 +189,7 @@ def trim(problem: Problem, packing: Packing) -> Packing:
 def settle(problem: Problem, packing: Packing) -> Packing:
     """Choose among kinds of equal price (or less) by rank, node by node, within the limits; existing nodes stay."""
     endless = np.flatnonzero(problem.most >= UNLIMITED)
-    holds = _holds(problem, packing.patterns, endless)
+    holds = _holds(problem, packing, endless)
     order = np.lexsort((problem.rank[endless], problem.price[endless]))
     left = problem.limits - packing.usage(problem)
     rows: list[tuple[int, Ints, int]] = []
@@ -206,10 +207,15 @@ def settle(problem: Problem, packing: Packing) -> Packing:
     return collected(problem, rows)
 
 
-def _holds(problem: Problem, patterns: Ints, kinds: Ints) -> Bools:
-    """Whether a node of each of `kinds` holds each pattern, GPU slices apart, (P, kinds)."""
+def _holds(problem: Problem, packing: Packing, kinds: Ints) -> Bools:
+    """Whether a node of each of `kinds` can stand for each of the packing's, GPU slices apart, (P, kinds)."""
+    patterns = packing.patterns
     load = patterns @ problem.requests
     holds: Bools = (patterns > 0).astype(np.float32) @ (~problem.fits[:, kinds]).astype(np.float32) == 0
-    for r in range(problem.requests.shape[1]):
+    for r in np.flatnonzero(load.any(axis=0)):
         holds &= load[:, r, None] <= problem.capacity[None, kinds, r]
+    for rule in problem.apart:
+        holds &= ~rule.asked(patterns)[:, None] | (patterns[:, rule.members].sum(axis=1)[:, None] <= rule.most[kinds])
+    if len(problem.cell):
+        holds &= problem.cell[packing.kinds][:, None] == problem.cell[kinds][None, :]
     return holds

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from raypipe.packing.problem import Bools, Ints, Problem
+from raypipe.packing.arrays import Bools, Ints
+from raypipe.packing.problem import Problem
 
 SLOTS = 100_000
 

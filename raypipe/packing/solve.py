@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raypipe.errors import InvalidPlanError
+from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
 from raypipe.packing.improve import improve
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
-from raypipe.packing.problem import Floats, Ints, Packing, Problem, collected, empty_packing, verify
+from raypipe.packing.problem import Packing, Problem, collected, empty_packing, verify
 from raypipe.packing.rounding import Ledger, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD

@@ -29,7 +29,7 @@ import highspy
 import numpy as np
 import pulp
 
-from raypipe.packing.problem import Floats, Ints
+from raypipe.packing.arrays import Floats, Ints
 
 SIMPLEX_ITERATIONS = 200_000
 DUAL_TOLERANCE = 1e-10

@@ -13,7 +13,8 @@ from raypipe.model.pods import PodSpec
 from raypipe.model.resources import Resources
 from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest
 from raypipe.packing.admission import admit
-from raypipe.packing.problem import Bools, Problem
+from raypipe.packing.arrays import Bools
+from raypipe.packing.problem import Problem
 from raypipe.packing.separate import dedicated, shared
 from raypipe.packing.solve import Solved, solve
 from raypipe.packing.solver import Effort

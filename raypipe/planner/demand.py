@@ -16,7 +16,7 @@ import numpy as np
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, GPU_SHARED, MEMORY, PODS, Resources
 from raypipe.model.snapshot import ClusterSnapshot
-from raypipe.packing.problem import Bools, Ints
+from raypipe.packing.arrays import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from raypipe.model.plan import Note
 from raypipe.model.requirements import NODEPOOL
 from raypipe.model.resources import CPU, NODES, USD_PER_HOUR
 from raypipe.model.snapshot import ClusterSnapshot
-from raypipe.packing.problem import Ints
+from raypipe.packing.arrays import Ints
 from raypipe.planner.rooms import Room
 from raypipe.quantities import NANOS_PER_USD, format_quantity, usd
 

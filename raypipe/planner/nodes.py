@@ -19,7 +19,8 @@ from raypipe.model.plan import PlannedNode
 from raypipe.model.pods import PodSpec
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, REGION, ZONE
 from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, total
-from raypipe.packing.problem import UNLIMITED, Ints, Packing
+from raypipe.packing.arrays import Ints
+from raypipe.packing.problem import UNLIMITED, Packing
 from raypipe.planner.decide import Decision
 from raypipe.planner.rooms import Room
 from raypipe.quantities import usd

@@ -15,7 +15,7 @@ import numpy as np
 
 from raypipe.model.workloads import Gang
 from raypipe.packing.admission import Unit
-from raypipe.packing.problem import Ints
+from raypipe.packing.arrays import Ints
 from raypipe.planner.demand import Shapes, Wanted
 
 

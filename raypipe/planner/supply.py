@@ -17,7 +17,8 @@ from raypipe.model.nodes import Offering, daemonset_reserve
 from raypipe.model.plan import Note
 from raypipe.model.resources import GPU_SHARED, Resources, minus
 from raypipe.model.snapshot import ClusterSnapshot
-from raypipe.packing.problem import UNLIMITED, Ints, Problem, Slicing
+from raypipe.packing.arrays import Ints
+from raypipe.packing.problem import UNLIMITED, Problem, Slicing
 from raypipe.planner.demand import Shapes, amounts_of
 from raypipe.planner.limits import Limits
 from raypipe.planner.rooms import Room, rooms_of

@@ -18,11 +18,12 @@ import numpy as np
 
 from raypipe.catalog import load
 from raypipe.manifests import read_paths
+from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.bound import aggregated_lp, unit_cost
 from raypipe.packing.dominance import undominated
 from raypipe.packing.fill import Measure
 from raypipe.packing.patterns import PatternPool, Pricing, generate, solve_master
-from raypipe.packing.problem import Floats, Ints, Problem
+from raypipe.packing.problem import Problem
 from raypipe.packing.rounding import Ledger, cover
 from raypipe.packing.solver import Effort
 from raypipe.planner.demand import Masks, pending_demand, resource_names, shapes_of
