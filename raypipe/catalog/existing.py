@@ -26,7 +26,7 @@ from raypipe.model.requirements import (
     ZONE,
     gpu_name,
 )
-from raypipe.model.resources import GPU
+from raypipe.model.resources import GPU, GPU_SHARED
 from raypipe.model.snapshot import ClusterSnapshot
 
 _OLD = {new: old for old, new in DEPRECATED_LABELS.items()}
@@ -38,7 +38,10 @@ _GPU_COUNT_LABELS = ("nvidia.com/gpu.count", "karpenter.k8s.aws/instance-gpu-cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingNode:
-    """A node with its offering-like facts; prices are None where the catalogue does not know them."""
+    """A node with its offering-like facts; prices are None where the catalogue does not know them.
+
+    The offering's capacity is what limits count: the node's own, but physical GPUs where those are sliced.
+    """
 
     node: Node
     offering: Offering
@@ -89,6 +92,7 @@ def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _P
         price = running_usd_nanos(listed, kind, cluster.settings)
     family = kind.family if kind else _first(labels, _FAMILY_LABELS) or family_of(cluster.provider, name)
     gpu, gpu_count, gpu_memory = _gpus(node, kind)
+    physical = gpu_count if _is_nvidia(node, kind) else 0
     return ExistingNode(
         node=node,
         offering=Offering(
@@ -101,7 +105,7 @@ def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _P
             arch=kind.arch if kind else _label(labels, ARCH),
             capacity_type=capacity_type,
             labels=labels,
-            capacity=node.capacity,
+            capacity={**node.capacity, GPU: physical} if physical else node.capacity,
             allocatable=node.allocatable,
             list_usd_nanos_per_hour=listed or 0,
             usd_nanos_per_hour=price or 0,
@@ -114,6 +118,13 @@ def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _P
         usd_nanos_per_hour=price,
         list_usd_nanos_per_hour=listed,
     )
+
+
+def _is_nvidia(node: Node, kind: InstanceType | None) -> bool:
+    """Whether the node's GPUs are those that limits on ``nvidia.com/gpu`` count, whole or sliced."""
+    if kind is not None and kind.gpu_count:
+        return kind.gpu_manufacturer == "nvidia"
+    return any(name in node.capacity for name in (GPU, GPU_SHARED))
 
 
 def _gpus(node: Node, kind: InstanceType | None) -> tuple[str, int, int]:

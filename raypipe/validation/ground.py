@@ -123,7 +123,7 @@ class Ground:
                     continue
                 if pool is not None and one.node.labels.get(NODEPOOL) != pool:
                     continue
-                capacity, price = one.node.capacity, one.usd_nanos_per_hour or 0
+                capacity, price = one.offering.capacity, one.usd_nanos_per_hour or 0
             else:
                 offering = self.offering(self.mark_of(node))
                 if offering is None or (pool is not None and node.pool != pool):

@@ -13,7 +13,7 @@ from raypipe.catalog import Catalog, ExistingNode, Filters, existing_nodes
 from raypipe.catalog.existing import capacity_type_of
 from raypipe.model.nodes import Node
 from raypipe.model.requirements import Taint
-from raypipe.model.resources import CPU, GPU, MEMORY, PODS
+from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, PODS
 from tests.unit.catalog.builders import GIB, OFFERINGS, TYPES, cluster, pod, small
 
 NAME = "node.kubernetes.io/instance-type"
@@ -159,6 +159,36 @@ def test_gpus_that_the_catalogue_does_not_know_are_told_by_labels(
 ) -> None:
     one = seen(catalog, {NAME: name, **labels}, node_fields={"capacity": {CPU: 4000, GPU: 2}}).offering
     assert (one.gpu_name, one.gpu_count, one.gpu_memory_bytes) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "capacity", "gpus"),
+    [
+        ({NAME: "g4dn.xlarge"}, {GPU: 1}, 1),
+        ({NAME: "g4dn.xlarge"}, {GPU_SHARED: 4}, 1),
+        ({NAME: "g4dn.xlarge"}, {GPU: 4}, 1),
+        ({NAME: "g4dn.xlarge"}, {}, 1),
+        ({NAME: "m99.large", "nvidia.com/gpu.count": "2"}, {GPU: 8}, 2),
+        ({NAME: "m99.large"}, {GPU: 8}, 8),
+        ({NAME: "inf2.xlarge"}, {"aws.amazon.com/neuron": 1}, None),
+        ({NAME: "m5.large"}, {}, None),
+    ],
+    ids=[
+        "whole",
+        "slices under a name of their own",
+        "slices under the name of whole GPUs",
+        "driver not up yet",
+        "type unknown, sliced, counted by its label",
+        "type unknown",
+        "another accelerator",
+        "no GPU",
+    ],
+)
+def test_limits_count_physical_gpus(
+    catalog: Catalog, labels: dict[str, str], capacity: dict[str, int], gpus: int | None
+) -> None:
+    one = seen(catalog, labels, node_fields={"capacity": {CPU: 4000, **capacity}}).offering
+    assert one.capacity.get(GPU) == gpus
 
 
 @pytest.mark.parametrize(
