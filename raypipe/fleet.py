@@ -28,6 +28,7 @@ from raypipe.model.plan import (
 from raypipe.model.resources import NODES, USD_PER_HOUR
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot, cluster_digest, digest
 from raypipe.planner import plan_cluster
+from raypipe.planner.limits import Limit, exceeded
 from raypipe.planner.words import gap_fraction
 from raypipe.quantities import NANOS_PER_USD, usd
 
@@ -112,10 +113,7 @@ def _under_fleet_limits(
     catalog: Catalog = one.keywords["catalog"]  # type: ignore[attr-defined]
     readable = [cluster for cluster in fleet.clusters if cluster.error is None]
     pending = one.keywords["scope"] is Scope.PENDING  # type: ignore[attr-defined]
-    left = dict(fleet.limits)
-    for cluster in readable if pending else ():
-        for name, amount in existing_amounts(cluster, catalog, left).items():
-            left[name] -= amount
+    left = {name: fleet.limits[name] - amount for name, amount in kept_amounts(fleet, catalog, pending).items()}
     plans: list[ClusterPlan] = []
     for cluster in fleet.clusters:
         plan = one(cluster, fleet_left={name: max(0, amount) for name, amount in left.items()})
@@ -133,6 +131,23 @@ def _in_order_of_clusters(plan: ClusterPlan) -> ClusterPlan:
     message = "limits of the fleet were given to clusters in their order, not by priority across clusters"
     note = Note(kind="fleet-limit", subject=plan.name, message=message)
     return dataclasses.replace(plan, admission=Admission.HEURISTIC, notes=(*plan.notes, note))
+
+
+def kept_amounts(fleet: FleetSnapshot, catalog: Catalog, pending: bool) -> dict[str, int]:
+    """What existing nodes of all clusters count against the fleet's limits; nothing in scope whole."""
+    amounts = dict.fromkeys(fleet.limits, 0)
+    for cluster in fleet.clusters if pending else ():
+        if cluster.error is None:
+            for name, amount in existing_amounts(cluster, catalog, amounts).items():
+                amounts[name] += amount
+    return amounts
+
+
+def _exceeded(fleet: FleetSnapshot, catalog: Catalog, scope: Scope) -> list[Note]:
+    """A note for each limit of the fleet that existing nodes are above already."""
+    rows = [Limit(name=f"fleet/{name}", resource=name, amount=amount) for name, amount in sorted(fleet.limits.items())]
+    kept = kept_amounts(fleet, catalog, scope is Scope.PENDING)
+    return [exceeded(row, kept[row.resource]) for row in rows if kept[row.resource] > row.amount]
 
 
 def existing_amounts(cluster: ClusterSnapshot, catalog: Catalog, names: Iterable[str]) -> dict[str, int]:
@@ -203,7 +218,12 @@ def merged(fleet: FleetSnapshot, catalog: Catalog, scope: Scope, plans: tuple[Cl
         gap_fraction=gap,
         objective=Objective(value=cost.after, lower_bound=cost.lower_bound, terms={"price": cost.after}),
         clusters=plans,
-        notes=tuple(sorted((*fleet.notes, *catalog.notes), key=lambda note: (note.kind, note.subject, note.message))),
+        notes=tuple(
+            sorted(
+                (*fleet.notes, *catalog.notes, *_exceeded(fleet, catalog, scope)),
+                key=lambda note: (note.kind, note.subject, note.message),
+            )
+        ),
     )
 
 

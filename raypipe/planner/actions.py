@@ -13,8 +13,9 @@ import msgspec
 from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
 from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
-from raypipe.model.workloads import Gang, RayObject
+from raypipe.model.workloads import RayObject
 from raypipe.planner.decide import Decision
+from raypipe.planner.refusals import gang_is_out
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
 _SUSPEND = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}
@@ -97,14 +98,6 @@ def _ray_actions(decision: Decision, unplaced: Sequence[Unplaced]) -> tuple[list
                 message = f"{entry.limit} keeps {subject} out, and it is not suspended: {why}"
                 notes.append(Note(kind="not-suspended", subject=subject, message=message))
     return suspend, resume, notes
-
-
-def gang_is_out(decision: Decision, gang: Gang) -> bool:
-    """Whether some copy of the gang was not admitted."""
-    for w, one in enumerate(decision.wanted):
-        if one.gang == gang.name and decision.admitted[w] < gang.minimum.get(one.key, 0) * gang.copies:
-            return True
-    return False
 
 
 def _suspend(decision: Decision, ray: RayObject, entry: Unplaced) -> Action:

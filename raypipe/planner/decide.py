@@ -53,9 +53,13 @@ class Decision:
     effort: Effort
 
 
-def decision_id(snapshot: ClusterSnapshot, catalog: Catalog, scope: Scope) -> str:
-    """12 hex digits over the digests of what the plan depends on."""
-    parts = (cluster_digest(snapshot), None, catalog.digest, digest(snapshot.settings), scope)
+def decision_id(
+    snapshot: ClusterSnapshot, catalog: Catalog, scope: Scope, fleet_left: Mapping[str, int] | None = None
+) -> str:
+    """12 hex digits over the digests of what the plan depends on, what is left of the fleet's limits among it."""
+    parts: tuple[object, ...] = (cluster_digest(snapshot), None, catalog.digest, digest(snapshot.settings), scope)
+    if fleet_left is not None:
+        parts = (*parts, fleet_left)
     return digest(parts).removeprefix("sha256:")[:12]
 
 
@@ -89,7 +93,7 @@ def decide(
     return Decision(
         cluster=snapshot,
         scope=scope,
-        decision_id=decision_id(snapshot, catalog, scope),
+        decision_id=decision_id(snapshot, catalog, scope, fleet_left),
         supply=supply,
         limits=limits,
         wanted=wanted,

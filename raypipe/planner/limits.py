@@ -29,6 +29,7 @@ class Limit:
     """One row: `pool` is the NodePool whose nodes alone it counts, or None for all.
 
     `reserved` is the (instance type, zone) of reserved capacity, whose nodes alone it counts, whatever their pool.
+    Of a limit `of_fleet`, `amount` is what existing nodes of all clusters and clusters planned before leave.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Limit:
     amount: int
     pool: str | None = None
     reserved: tuple[str, str] | None = None
+    of_fleet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,7 +111,10 @@ def limits_of(
     fleet_left: Mapping[str, int] | None = None,
 ) -> Limits:
     """Limits of cluster, NodePools, reservations, and what is left of the fleet's, less what `kept` nodes count."""
-    rows = [Limit(name=f"fleet/{name}", resource=name, amount=amount) for name, amount in (fleet_left or {}).items()]
+    rows = [
+        Limit(name=f"fleet/{name}", resource=name, amount=amount, of_fleet=True)
+        for name, amount in (fleet_left or {}).items()
+    ]
     rows += [
         Limit(name=f"cluster/{cluster.name}/{name}", resource=name, amount=amount)
         for name, amount in cluster.limits.items()
@@ -121,19 +126,20 @@ def limits_of(
     ]
     rows += _reserved_rows(offerings)
     rows.sort(key=lambda row: row.name)
-    used = [sum(_node_counts(row, room) for room in kept) if not row.name.startswith("fleet/") else 0 for row in rows]
-    notes = tuple(
-        Note(
-            kind="limit-exceeded",
-            subject=row.name,
-            message=f"existing nodes count {shown(row, count)} of {shown(row, row.amount)}: nothing that counts "
-            "against it is bought, and nothing is removed for it",
-        )
-        for row, count in zip(rows, used, strict=True)
-        if count > row.amount
-    )
+    used = [0 if row.of_fleet else sum(_node_counts(row, room) for room in kept) for row in rows]
+    notes = tuple(exceeded(row, count) for row, count in zip(rows, used, strict=True) if count > row.amount)
     left = np.array([max(0, row.amount - count) for row, count in zip(rows, used, strict=True)], dtype=np.int64)
     return Limits(rows=tuple(rows), left=left, notes=notes)
+
+
+def exceeded(row: Limit, count: int) -> Note:
+    """Existing nodes are above the limit already."""
+    return Note(
+        kind="limit-exceeded",
+        subject=row.name,
+        message=f"existing nodes count {shown(row, count)} of {shown(row, row.amount)}: nothing that counts "
+        "against it is bought, and nothing is removed for it",
+    )
 
 
 def shown(row: Limit, amount: int) -> str:

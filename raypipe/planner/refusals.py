@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from raypipe.model.plan import FilterCount, Unplaced
+from raypipe.model.workloads import Gang
 from raypipe.planner.decide import Decision
 from raypipe.planner.limits import shown
 
@@ -33,39 +34,62 @@ def _entry(decision: Decision, w: int) -> Unplaced:
         return Unplaced(
             pods=one.key,
             count=count,
-            reason="no-offering-fits",
+            reason="gang" if _left_out_gang(decision, w) else "no-offering-fits",
             filters=counts,
             message="the room that could hold it is taken by pods that come before it in the order of admission, and "
-            "no offering adds to it",
+            f"no offering adds to it{_whole(decision, w)}",
         )
     row = decision.limits.rows[limit]
-    left = shown(row, int(decision.limits.left[limit]))
     return Unplaced(
         pods=one.key,
         count=count,
         reason="limit",
         limit=row.name,
         filters=(*counts, FilterCount(filter="limit", left=0)) if counts and counts[-1].left else counts,
-        message=f"limit: {row.name} is {shown(row, row.amount)}; within the {left} that existing nodes leave there is "
-        f"no plan for it beside the pods that come before it{_whole(decision, w)}",
+        message=f"limit: {_left(decision, limit)} there is no plan for it beside the pods that come before it"
+        f"{_whole(decision, w)}",
     )
 
 
+def _left(decision: Decision, limit: int) -> str:
+    """What a limit leaves; of the fleet's a cluster is only told what the others left to it."""
+    row = decision.limits.rows[limit]
+    left = shown(row, int(decision.limits.left[limit]))
+    if row.of_fleet:
+        return f"within the {left} that existing nodes and clusters before this one leave of {row.name}"
+    return f"{row.name} is {shown(row, row.amount)}; within the {left} that existing nodes leave"
+
+
 def _whole(decision: Decision, w: int) -> str:
-    gang = decision.wanted[w].gang
-    starting = {one.name for one in decision.cluster.gangs if one.copies > 0}
-    return f" ({gang} is placed whole or not at all)" if gang in starting else ""
+    gang = _left_out_gang(decision, w)
+    return f" ({gang} is placed whole or not at all)" if gang is not None else ""
+
+
+def _left_out_gang(decision: Decision, w: int) -> str | None:
+    """The gang that the pods wait with; None for members beyond a gang that is placed, which go one by one."""
+    name = decision.wanted[w].gang
+    out = any(one.name == name and one.copies > 0 and gang_is_out(decision, one) for one in decision.cluster.gangs)
+    return name if out else None
+
+
+def gang_is_out(decision: Decision, gang: Gang) -> bool:
+    """Whether some copy of the gang was not admitted."""
+    for w, one in enumerate(decision.wanted):
+        if one.gang == gang.name and decision.admitted[w] < gang.minimum.get(one.key, 0) * gang.copies:
+            return True
+    return False
 
 
 def _nowhere(decision: Decision, w: int) -> Unplaced:
     """A pod that nothing can hold."""
     one = decision.wanted[w]
+    name, message = decision.supply.filters.why_not(one.spec)
     return Unplaced(
         pods=one.key,
         count=one.count,
-        reason="no-offering-fits",
+        reason="unavailable" if name == "availability" else "no-offering-fits",
         filters=decision.supply.filters.counts(one.spec),
-        message=": ".join(decision.supply.filters.why_not(one.spec)),
+        message=f"{name}: {message}",
     )
 
 
