@@ -120,16 +120,21 @@ def quotes(
         chosen = with_overrides(chosen, {"exclude_instance_categories": ()})
     found: list[Quote] = []
     known: set[str] = set()
-    for place in _places(catalog, provider, region):
-        cluster = _cluster(catalog, place, chosen)
+    gpus: set[str] = set()
+    for one_place in _places(catalog, provider, region):
+        cluster = _cluster(catalog, one_place, chosen)
         offered = offerings_for(cluster, catalog).offerings
+        gpus.update(one.gpu_name for one in offered)
         known.update(*((one.instance_type, one.family, one.gpu_name) for one in offered))
         kept = [one for one in offered if not words or _is_named(one, words)]
         if spec is not None:
             mask = Filters(kept, cluster).mask(spec)
             kept = [one for one, passes in zip(kept, mask.tolist(), strict=True) if passes]
         found += _by_type(kept)
-    _refuse_unknown(words, known - {""})
+    place = " ".join(named for named in (provider, region) if named)
+    among = f"the catalogue in {place}" if place else "the catalogue"
+    _refuse_unknown(words, known - {""}, "TYPE|GPU", f"an instance type, a family or a GPU of {among}")
+    _refuse_unknown(spec.gpu_skus if spec else (), gpus - {""}, "--gpu-sku", f"a GPU of {among}")
     return tuple(sorted(found, key=lambda one: (one.least_usd_per_hour, one.instance_type, one.provider, one.region)))
 
 
@@ -164,14 +169,14 @@ def _is_named(offering: Offering, words: Sequence[str]) -> bool:
     return any(word.lower() in names or (offering.gpu_name and gpu_name(word) == offering.gpu_name) for word in words)
 
 
-def _refuse_unknown(words: Iterable[str], known: set[str]) -> None:
-    """Raise InputError for words that name nothing on offer."""
+def _refuse_unknown(words: Iterable[str], known: set[str], where: str, expected: str) -> None:
+    """Raise InputError for words that name nothing on offer; `where` is the argument that holds them."""
     lower = {name.lower() for name in known}
     problems = [
         Problem(
-            field="TYPE|GPU",
+            field=where,
             found=repr(word),
-            expected="an instance type, a family or a GPU of the catalogue",
+            expected=expected,
             suggestion=nearest(word, known),
         )
         for word in words
@@ -245,8 +250,10 @@ def compare_shapes(
     places = _places(catalog, provider or ("aws" if region is None else None), region)
     cluster = _cluster(catalog, next((one for one in places if one[1] == DEFAULT_REGION), places[0]), settings)
     names = {one.gpu_name for one in offerings_for(cluster, catalog).offerings} - {""}
+    expected = f"a GPU of the catalogue in {cluster.provider} {cluster.region}"
     for shape in shapes:
-        _refuse_unknown(shape.kinds, names)
+        _refuse_unknown(shape.kinds, names, "--shape", expected)
+    _refuse_unknown(replica.gpu_skus if replica else (), names, "--gpu-sku", expected)
     found = [
         _shape_quote(catalog, cluster, shape, capacity_type, replica or PodSpec(requests={PODS: 1}))
         for shape in shapes

@@ -66,7 +66,7 @@ class ShapeQuoted(Protocol):
 def render_quotes(quotes: Sequence[Quoted], width: int | None = None) -> str:
     """Types and their prices, the cheapest first."""
     if not quotes:
-        return "nothing on offer has so much room; see the filters: raypipe plan, raypipe explain"
+        return "nothing on offer has so much room"
     columns = (
         Column(title="instance type"),
         Column(title="region"),
@@ -76,7 +76,7 @@ def render_quotes(quotes: Sequence[Quoted], width: int | None = None) -> str:
         Column(title="gpu"),
         Column(title="on-demand", right=True),
         Column(title="spot", right=True),
-        Column(title="interrupted", right=True),
+        Column(title="interrupted", right=True, expendable=True),
         Column(title="$/vCPU-h", right=True, expendable=True),
     )
     lines = table(columns, [Row(cells=_cells(one)) for one in quotes[:MOST_QUOTES]], width)

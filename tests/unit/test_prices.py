@@ -136,6 +136,16 @@ def test_the_tables_fit_eighty_columns(catalog: Catalog) -> None:
         (["--gpu-sku", "t4", "-o", "yaml"], 0, "instance_type: g4dn.xlarge"),
         ([], 2, "name a TYPE or GPU"),
         (["m7g.xlrage"], 2, "did you mean 'm7g.xlarge'"),
+        (
+            ["m7g.xlarge", "--provider", "gcp"],
+            2,
+            "a family or a GPU of the catalogue in gcp",
+        ),
+        (["--gpu-sku", "t5"], 2, "--gpu-sku: found 't5', expected a GPU of the catalogue"),
+        (["--shape", "2x1:t5"], 2, "--shape: found 't5', expected a GPU of the catalogue in aws us-east-1"),
+        (["--shape", "2x1", "--gpu-sku", "t5"], 2, "--gpu-sku: found 't5', expected a GPU of the catalogue in aws"),
+        (["t4", "--shape", "2x1"], 2, "name kinds within the shape"),
+        (["--cpu", "400"], 0, "nothing on offer has so much room"),
     ],
 )
 def test_the_command(
