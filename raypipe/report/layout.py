@@ -1,7 +1,8 @@
 """Text in columns and labelled lines, for terminals of any width and for pipes.
 
 Names are never cut: they are what a reader copies into the next command. A table that is too wide for the terminal
-first loses the space between its columns, then the columns that can be missed. `width` None is a pipe: no limit.
+first loses the space between its columns, then columns that can be missed, the rightmost first and no
+more than it must. `width` None is a pipe: no limit.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ def table(columns: Sequence[Column], rows: Sequence[Row], width: int | None = No
     lines = _aligned(columns, rows, kept, gap=2)
     if width is not None and _widest(lines) > width:
         lines = _aligned(columns, rows, kept, gap=1)
-    if width is not None and _widest(lines) > width:
-        kept = [number for number in kept if not columns[number].expendable]
-        lines = _aligned(columns, rows, kept, gap=1)
+    for number in [number for number in reversed(kept) if columns[number].expendable]:
+        if width is not None and _widest(lines) > width:
+            kept.remove(number)
+            lines = _aligned(columns, rows, kept, gap=1)
     return lines
 
 
