@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FleetPlan", "load_catalog", "load_settings", "plan", "read", "replay", "snapshot", "validate"]
 
+EXECUTORS = ("auto", "serial")
+"""How clusters are dealt out, by name: for now both are one after another."""
+
 
 def read(
     *paths: str | Path,
@@ -57,26 +60,47 @@ def load_settings(path: str | Path | None = None) -> Settings:
 
     Raises InputError where it is no such file, SettingsError with every setting that is wrong.
     """
-    from raypipe.errors import InputError, SettingsError
-    from raypipe.manifests.files import Source, documents, line_of
+    from raypipe.errors import SettingsError
+    from raypipe.manifests.files import line_of
     from raypipe.settings import Settings, with_overrides
 
     chosen = Settings()
     if path is None:
         return chosen
-    source = Source(shown=str(path), path=Path(path))
-    values = [entry for document in documents(source) for entry in document.content.items()]
-    if source.problems:
-        raise InputError(source.problems)
+    values = _settings_in(Path(path), str(path))
     wrong: list[str] = []
-    for key, value in values:
+    for document, key, value in values:
         try:
             chosen = with_overrides(chosen, {key: value})
         except SettingsError as error:
-            wrong.append(f"{path}:{line_of(source.path, 0, (key,))}: {error}")
+            wrong.append(f"{path}:{line_of(Path(path), document, (key,))}: {error}")
     if wrong:
         raise SettingsError("\n".join(wrong))
     return chosen
+
+
+def _settings_in(path: Path, shown: str) -> list[tuple[int, Any, Any]]:
+    """The settings that a file names: which document of it, key, value; InputError where it holds something else."""
+    from raypipe.errors import InputError, Problem
+    from raypipe.manifests.files import Source
+    from raypipe.manifests.parsing import parsed
+
+    expected = "settings in YAML, as gap_target_fraction: 0.01"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(Problem(file=shown, found=error.strerror or "no readable file", expected=expected)) from None
+    source = Source(shown=shown, path=path)
+    values: list[tuple[int, Any, Any]] = []
+    for document, content in enumerate(parsed(source, data, path.suffix == ".json")):
+        if isinstance(content, Mapping):
+            values += [(document, key, value) for key, value in content.items()]
+        elif content is not None:
+            found = "a list" if isinstance(content, list) else repr(content)[:60]
+            source.problem(found, expected, document=document)
+    if source.problems:
+        raise InputError(source.problems)
+    return values
 
 
 def plan(
@@ -84,7 +108,7 @@ def plan(
     catalog: Catalog | str | Path | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     scope: Scope | str = Scope.PENDING,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     progress: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
     compare_on_demand: bool = False,
@@ -96,13 +120,13 @@ def plan(
         catalog: a catalogue, the folder of one, or None for the shipped table.
         settings: values laid over each cluster's settings (a mapping), or Settings that replace them.
         scope: ``pending`` (what exists stays) or ``whole`` (every pod anew: a floor, never carried out).
-        executor: deals clusters out by an ordered ``map(function, items)``; None: one after another.
+        executor: deals clusters out by an ordered ``map(function, items)``; None, auto or serial: one after another.
         progress: told in a line of text what has been done.
         stop: asked between solver calls; once it says True, the best plan so far is returned.
         compare_on_demand: also plan with on-demand offerings alone (`usd_per_hour.on_demand_only`).
 
     Raises:
-        SettingsError, CatalogError: wrong settings, catalogue or scope.
+        SettingsError, CatalogError: wrong settings, catalogue, scope or executor.
         InvalidPlanError: the plan is not legal for the fleet; always a bug of raypipe.
     """
     from raypipe.fleet import plan_fleet
@@ -114,7 +138,7 @@ def plan(
         wanted,
         prices,
         scope=_scope(scope),
-        executor=executor,
+        executor=executor_called(executor),
         progress=progress,
         stop=stop,
         compare_on_demand=compare_on_demand,
@@ -169,13 +193,34 @@ def _scope(given: Scope | str) -> Scope:
         raise SettingsError(f"scope: found {given!r}, expected one of {', '.join(Scope)}{hint}") from None
 
 
-def _overridden(base: Settings | None, given: Settings | Mapping[str, Any] | None) -> Settings:
-    """`given` settings whole, or `given` values over `base` (None: the defaults)."""
+def executor_called(given: Executor | str | None) -> Executor | None:
+    """The executor that a name stands for, None for one after another; SettingsError for a name that is none."""
+    from raypipe.errors import SettingsError, nearest
+
+    if not isinstance(given, str):
+        return given
+    if given == "ray":
+        raise SettingsError("executor: found 'ray', which this version has not; expected auto or serial")
+    if given not in EXECUTORS:
+        near = nearest(given, EXECUTORS)
+        hint = f" (did you mean {near!r}?)" if near else ""
+        raise SettingsError(f"executor: found {given!r}, expected {' or '.join(EXECUTORS)}{hint}")
+    return None
+
+
+def _overridden(base: Settings | None, given: object) -> Settings:
+    """`given` settings whole, or `given` values over `base` (None: the defaults); SettingsError for anything else."""
     from raypipe.settings import Settings, with_overrides
 
     if isinstance(given, Settings):
         return given
-    return with_overrides(base or Settings(), given or {})
+    if given is not None and not isinstance(given, Mapping):
+        from raypipe.errors import SettingsError
+
+        raise SettingsError(
+            f"settings: found {given!r:.80}, expected Settings or a mapping; a file: load_settings(path)"
+        )
+    return with_overrides(base or Settings(), given if given is not None else {})
 
 
 def _with_settings(fleet: FleetSnapshot, given: Settings | Mapping[str, Any] | None) -> FleetSnapshot:

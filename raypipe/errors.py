@@ -7,7 +7,8 @@
     ├── InputError           user input cannot be read: one or more Problems, reported together
     │   └── CatalogError     … and it is a catalogue
     ├── InvalidPlanError     a plan breaks its own promise: always our bug
-    └── ReplayError          a snapshot cannot be replayed against this catalogue
+    ├── ReplayError          a snapshot cannot be replayed against this catalogue
+    └── OutputError          a result cannot be written: a full disk, a file that is not ours
 
 "Cannot be placed" is a value in the plan, never an exception (see `raypipe.model.plan.Unplaced`).
 """
@@ -79,12 +80,16 @@ class ReplayError(RaypipeError):
     """A snapshot was taken with another catalogue than the one given."""
 
 
+class OutputError(RaypipeError):
+    """A result that was worked out cannot be written."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known spelling nearest to `word`, or None where nothing is near.
 
     >>> nearest("zoness", ["zones", "region"])
     'zones'
     """
-    by_lower = {name.lower(): name for name in known}
+    by_lower = {name.lower(): str(name) for name in known}  # str: a member of an enum is told as its value
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
