@@ -10,19 +10,20 @@ Everything heavy is imported by the command that needs it, so that ``--help`` an
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from raypipe import __version__
-from raypipe.errors import InputError, InvalidPlanError, Problem, RaypipeError, ReplayError, SettingsError
+from raypipe.errors import InputError, InvalidPlanError, OutputError, Problem, RaypipeError, ReplayError, SettingsError
+from raypipe.report import streams
 
 if TYPE_CHECKING:
     from raypipe.model.plan import FleetPlan
@@ -61,8 +62,12 @@ Output = Annotated[
         "-o",
         "--output",
         show_default=False,
-        help="table (the default); json: everything; yaml: of a plan, the objects to apply.",
+        help="table (the default); json: everything; yaml: the objects to apply.",
     ),
+]
+AnswerOutput = Annotated[
+    Literal["table", "json", "yaml"] | None,
+    typer.Option("-o", "--output", show_default=False, help="table (the default), json or yaml."),
 ]
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE", show_default=False, help="Write the result to a file instead of stdout.")
@@ -111,7 +116,7 @@ def about(
     raypipe prices --cpu 4 --memory 16Gi              what a shape costs
     """
     if version:
-        _print(f"raypipe {__version__}")
+        streams.print_result(f"raypipe {__version__}\n")
         raise typer.Exit(DONE)
 
 
@@ -154,8 +159,8 @@ def plan(
     from raypipe import api
     from raypipe.report.progress import ProgressLine
 
-    _known_executor(executor)
     _writable(out)
+    dealt_out = api.executor_called(executor)
     begun = time.monotonic()
     with ProgressLine(quiet=quiet) as progress:
         fleet = api.read(*paths, settings=api.load_settings(settings), provider=provider, region=region)
@@ -163,8 +168,16 @@ def plan(
         progress(f"planning {len(fleet.clusters)} cluster(s)")
         with _stopping(time_budget, quiet=quiet) as stop:
             made = api.plan(
-                fleet, prices, scope=scope, progress=progress, stop=stop, compare_on_demand=compare is not None
+                fleet,
+                prices,
+                scope=scope,
+                executor=dealt_out,
+                progress=progress,
+                stop=stop,
+                compare_on_demand=compare is not None,
             )
+    if not quiet:
+        _tell_unused(paths, settings=settings, provider=provider, region=region)
     _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet)
 
 
@@ -188,7 +201,7 @@ def prices(
             help="Compare shapes (repeat it): so many replicas of --cpu and --memory with so many GPUs each.",
         ),
     ] = None,
-    output: Output = None,
+    output: AnswerOutput = None,
     out: Out = None,
     catalog: CatalogDir = None,
     settings: SettingsFile = None,
@@ -220,6 +233,8 @@ def prices(
     replica = pricing.pod(cpu=cpu, memory=memory, gpus=gpu, kinds=gpu_sku)
     if not (words or shape or replica):
         raise SettingsError("prices: name a TYPE or GPU, or say --cpu, --memory, --gpu or --shape; see --help")
+    if words and shape:
+        raise SettingsError("prices: --shape beside TYPE|GPU; name kinds within the shape, as --shape 2x1:t4,l4")
     table, chosen = api.load_catalog(catalog), api.load_settings(settings)
     if shape:
         shapes = [pricing.parse_shape(text) for text in shape]
@@ -259,7 +274,7 @@ def replay(
         fleet = _saved_snapshot(snapshot)
         made = api.replay(fleet, catalog, scope=scope, progress=progress, compare_on_demand=compare is not None)
     if fleet.catalog is None and not quiet:
-        _tell(f"{snapshot} names no catalogue, so it cannot be told whether this is the same one")
+        streams.tell(f"{snapshot} names no catalogue, so it cannot be told whether this is the same one")
     _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet)
 
 
@@ -285,10 +300,12 @@ def snapshot(
 
     _writable(out)
     fleet = api.read(*paths, settings=api.load_settings(settings), provider=provider, region=region)
-    _deliver(api.snapshot(fleet, catalog).to_json(), out, quiet=quiet)
+    if not quiet:
+        _tell_unused(paths, settings=settings, provider=provider, region=region)
+    _deliver(api.snapshot(fleet, catalog).to_json(), out, quiet=quiet, data=True)
     errors = [cluster for cluster in fleet.clusters if cluster.error is not None]
     for cluster in errors:
-        _tell(f"{cluster.name}: {cluster.error}")
+        streams.tell(f"{cluster.name}: {cluster.error}")
     raise typer.Exit(WRONG_INPUT if errors else DONE)
 
 
@@ -296,7 +313,7 @@ def snapshot(
 def explain(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that `raypipe plan --out` wrote.")],
     about: Annotated[str, typer.Argument(metavar="POD|NODE", help="A pod key, a part of one, or a node's name.")],
-    output: Output = None,
+    output: AnswerOutput = None,
     out: Out = None,
 ) -> None:
     """Say why: for pods (placed or not) and for nodes.
@@ -316,8 +333,7 @@ def explain(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; every failure ends here, in words."""
-    _printable(sys.stdout)
-    _printable(sys.stderr)
+    streams.prepare()
     try:
         typer.main.get_command(app).main(args=argv, prog_name="raypipe")
     except SystemExit as ended:
@@ -331,9 +347,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refused(error: RaypipeError) -> int:
     """Say what is wrong, and whose fault it is by the exit code."""
-    _tell(str(error))
+    streams.tell(str(error))
     if isinstance(error, InvalidPlanError):
-        _tell("please report it with the file written by `raypipe snapshot`")
+        streams.tell("please report it with the file written by `raypipe snapshot`")
     return WRONG_INPUT if isinstance(error, InputError | SettingsError | ReplayError) else FAILED
 
 
@@ -343,31 +359,11 @@ def _internal(error: Exception) -> int:
 
         traceback.print_exception(error)
     text = " ".join(str(error).split())[:300]
-    _tell(
+    streams.tell(
         f"internal error ({type(error).__name__}: {text}): "
         "please report it with the file written by `raypipe snapshot` (RAYPIPE_DEBUG=1 shows where it happened)"
     )
     return FAILED
-
-
-def _printable(stream: object) -> None:
-    """A terminal that cannot show a character gets a question mark instead of a failure."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
-
-
-def _print(text: str) -> None:
-    """Print a result; a reader that has gone (``| head``) has seen enough, and nothing is wrong."""
-    try:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _tell(text: str) -> None:
-    """A message to the person, never part of the result."""
-    sys.stderr.write("".join(f"raypipe: {line}\n" for line in text.splitlines()))
 
 
 def _width(out: Path | None) -> int | None:
@@ -385,17 +381,18 @@ def _report_plan(
 
     saved = None
     if out is not None and output is None:
-        saved = str(out)
-        _deliver(_plan_as(plan, "yaml" if out.suffix in (".yaml", ".yml") else "json"), out, quiet=quiet)
+        form = "yaml" if out.suffix in (".yaml", ".yml") else "json"
+        saved = str(out) if form == "json" else None  # `explain` reads a plan, not the objects that it asks for
+        _deliver(_plan_as(plan, form), out, quiet=quiet)
         out = None
     if (output or "table") == "table":
         told = text.Telling(fleet=fleet, seconds=seconds, width=_width(out), saved_as=saved)
         _deliver(text.render(plan, told), out, quiet=quiet)
     else:
-        _deliver(_plan_as(plan, output or "json"), out, quiet=quiet)
+        _deliver(_plan_as(plan, output or "json"), out, quiet=quiet, data=True)
     for cluster in plan.clusters:
         if cluster.error is not None:
-            _tell(f"{cluster.name}: {cluster.error}")
+            streams.tell(f"{cluster.name}: {cluster.error}")
     raise typer.Exit(_exit_code(plan))
 
 
@@ -412,16 +409,17 @@ def _exit_code(plan: FleetPlan) -> int:
     return UNPLACED if plan.unplaced else DONE
 
 
-def _deliver(text: str, out: Path | None, *, quiet: bool) -> None:
+def _deliver(text: str, out: Path | None, *, quiet: bool, data: bool = False) -> None:
     """Write the result to its file, or print it."""
+    text = text if text.endswith("\n") else text + "\n"
     if out is None:
-        return _print(text)
+        return streams.print_result(text, data=data)
     try:
-        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise _unwritable(out, error.strerror or "an error") from None
+        raise OutputError(f"{out}: {error.strerror or 'cannot be written'}") from None
     if not quiet:
-        _tell(f"wrote {out}")
+        streams.tell(f"wrote {out}")
     return None
 
 
@@ -438,7 +436,7 @@ def _deliver_data[T](found: T, render: Callable[[T, int | None], str], output: s
             text = dump(msgspec.to_builtins(found))
         case _:
             text = render(found, _width(out))
-    _deliver(text, out, quiet=True)
+    _deliver(text, out, quiet=True, data=output in ("json", "yaml"))
 
 
 def _writable(out: Path | None) -> None:
@@ -447,17 +445,12 @@ def _writable(out: Path | None) -> None:
         raise _unwritable(out, "a folder")
     if out is not None and not out.parent.is_dir():
         raise _unwritable(out, f"no folder {out.parent}")
+    if out is not None and not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise _unwritable(out, "no permission to write there")
 
 
 def _unwritable(out: Path, found: str) -> InputError:
     return InputError(Problem(file=str(out), field="--out", found=found, expected="a file that can be written"))
-
-
-def _known_executor(name: str) -> None:
-    if name == "ray":
-        raise SettingsError("--executor: found 'ray', which this version has not; expected auto or serial")
-    if name not in ("auto", "serial"):
-        raise SettingsError(f"--executor: found {name!r}, expected auto or serial")
 
 
 @contextlib.contextmanager
@@ -480,7 +473,7 @@ def _stopping(time_budget: float | None, *, quiet: bool) -> Iterator[_Stop]:
     finally:
         signal.signal(signal.SIGINT, before)
     if stop.asked and not quiet:
-        _tell("stopped by Ctrl-C: this is the best plan so far")
+        streams.tell("stopped by Ctrl-C: this is the best plan so far")
 
 
 class _Stop:
@@ -494,24 +487,41 @@ class _Stop:
         return self.asked or (self._end is not None and time.monotonic() >= self._end)
 
 
+def _tell_unused(paths: Sequence[Path], **given: object) -> None:
+    """Say that options which a saved snapshot answers itself have no effect."""
+    unused = [f"--{name}" for name, value in given.items() if value is not None]
+    if unused and any(_is_snapshot(path) for path in paths):
+        streams.tell(f"a snapshot brings its own settings and places: {', '.join(unused)} without effect")
+
+
+def _is_snapshot(path: Path) -> bool:
+    from raypipe.model.snapshot import SNAPSHOT_SCHEMA
+
+    try:
+        return path.suffix == ".json" and _schema(path.read_bytes()) == SNAPSHOT_SCHEMA
+    except (OSError, ValueError, RecursionError):
+        return False  # not one that could be read, then
+
+
 def _saved_plan(path: Path) -> FleetPlan:
     from raypipe.model.plan import PLAN_SCHEMA, FleetPlan
 
-    plan = _decoded(path, FleetPlan.from_json, "a plan as `raypipe plan --out` writes it")
-    return _of_schema(path, plan, plan.schema, PLAN_SCHEMA)
+    return _decoded(path, FleetPlan.from_json, PLAN_SCHEMA, "a plan as `raypipe plan --out plan.json` writes it")
 
 
 def _saved_snapshot(path: Path) -> FleetSnapshot:
     from raypipe.model.snapshot import SNAPSHOT_SCHEMA, FleetSnapshot
 
-    fleet = _decoded(path, FleetSnapshot.from_json, "a snapshot as `raypipe snapshot` writes it")
-    return _of_schema(path, fleet, fleet.schema, SNAPSHOT_SCHEMA)
+    return _decoded(path, FleetSnapshot.from_json, SNAPSHOT_SCHEMA, "a snapshot as `raypipe snapshot` writes it")
 
 
-def _decoded[T](path: Path, decode: Callable[[bytes], T], expected: str) -> T:
-    """Read a file that raypipe wrote; the decoder says which field is wrong."""
+def _decoded[T](path: Path, decode: Callable[[bytes], T], schema: str, expected: str) -> T:
+    """Read a file that raypipe wrote; what it says it is counts first, then the decoder says which field is wrong."""
     try:
-        return decode(path.read_bytes())
+        data = path.read_bytes()
+        if (named := _schema(data)) not in (None, schema):
+            raise InputError(Problem(file=str(path), field="schema", found=repr(named)[:60], expected=repr(schema)))
+        return decode(data)
     except OSError as error:
         found = error.strerror or type(error).__name__
     except (ValueError, RecursionError) as error:
@@ -519,7 +529,15 @@ def _decoded[T](path: Path, decode: Callable[[bytes], T], expected: str) -> T:
     raise InputError(Problem(file=str(path), found=found, expected=expected))
 
 
-def _of_schema[T](path: Path, value: T, found: str, expected: str) -> T:
-    if found != expected:
-        raise InputError(Problem(file=str(path), field="schema", found=repr(found), expected=repr(expected)))
-    return value
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a file says it is; None: nothing."""
+
+    schema: Any = None
+
+
+def _schema(data: bytes) -> object:
+    """The schema that a JSON object names, None where it names none."""
+    import msgspec
+
+    return msgspec.json.decode(data, type=_Named).schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from raypipe import __version__, api
 from raypipe.cli import main
 from raypipe.errors import CatalogError, InputError, InvalidPlanError, Problem
-from raypipe.model.plan import ClusterPlan, FleetPlan
+from raypipe.model.plan import ClusterPlan, FleetPlan, Note
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from tests.unit.report.plans import cluster, fleet_plan
 
@@ -95,6 +96,16 @@ def test_out_saves_the_json_and_prints_the_table(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("planned")
+def test_objects_that_were_saved_are_not_offered_to_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "plan.yaml"
+    assert main(["plan", "x", "--out", str(saved)]) == 0
+    assert saved.read_text().startswith("---")
+    assert f"explain {saved}" not in capsys.readouterr().out
+    assert main(["explain", str(saved), "web"]) == 2
+    assert "expected a plan as `raypipe plan --out plan.json` writes it" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("planned")
 @pytest.mark.parametrize(("form", "start"), [("json", "{"), ("yaml", "---"), ("table", "research")])
 def test_out_with_a_format_writes_that_and_prints_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, start: str
@@ -150,6 +161,8 @@ def test_wrong_usage_is_code_2_with_a_hint(arguments: list[str], said: str, caps
         ("not json", "JSON is malformed"),
         ("[]", "Expected `object`"),
         ('{"schema": "raypipe.snapshot/v1"}', "schema: found 'raypipe.snapshot/v1', expected 'raypipe.plan/v1'"),
+        ('{"schema": "raypipe.snapshot/v1", "clusters": [{"bound": []}]}', "schema: found 'raypipe.snapshot/v1'"),
+        ('{"schema": [1]}', "schema: found [1]"),
         ('{"clusters": [{"name": 1}]}', "Expected `str`, got `int` - at `$.clusters[0].name`"),
         ("[" * 100_000, "expected a plan"),
     ],
@@ -260,6 +273,20 @@ def test_a_snapshot_is_replayed_against_its_own_catalogue_only(
     assert "sha256:another" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("planned")
+def test_options_that_a_snapshot_overrules_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved, settings = tmp_path / "snapshot.json", tmp_path / "settings.yaml"
+    saved.write_text(FLEET.to_json())
+    settings.write_text("gap_target_fraction: 0.1")
+    options = ["--settings", str(settings), "--region", "us-east-1"]
+    assert main(["plan", str(saved), *options]) == 0
+    said = "raypipe: a snapshot brings its own settings and places: --settings, --region without effect\n"
+    assert capsys.readouterr().err == said
+    assert main(["plan", str(settings), *options]) == 0
+    assert main(["plan", str(saved), *options, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_snapshot_of_a_broken_cluster_is_written_with_code_2(
     planned: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,3 +326,58 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_a_full_disk_is_told_in_words_and_code_1() -> None:
+    code = "import sys; from raypipe.cli import main; sys.exit(main(['--version']))"
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (run.returncode, run.stderr) == (1, "raypipe: stdout: No space left on device\n")
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_a_result_file_that_takes_no_more_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "x", "--out", "/dev/full"]) == 1
+    assert capsys.readouterr().err == "raypipe: /dev/full: No space left on device\n"
+
+
+def test_a_file_that_may_not_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != tmp_path)
+    assert main(["plan", "no-such-manifests", "--out", str(tmp_path / "plan.json")]) == 2
+    assert "--out: found no permission to write there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_one_that_nobody_reads(closed: str) -> None:
+    code = (
+        "from raypipe.cli import main; raise SystemExit(main(['explain', 'no-such.json', 'x']) + main(['--version']))"
+    )
+    run = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{code}" {closed}'], capture_output=True, text=True, check=False
+    )
+    said = "" if "2>&-" in closed else "raypipe: no-such.json: found No such file or directory, expected a plan as "
+    printed = "" if closed.startswith(">&-") else f"raypipe {__version__}\n"
+    assert (run.returncode, run.stdout, run.stderr[: len(said)]) == (2, printed, said)
+
+
+@pytest.mark.parametrize(
+    ("form", "encoding", "printed"),
+    [
+        pytest.param("table", "ascii", b"0 pods of 0 groups | planned in ", id="plain characters for a plain terminal"),
+        pytest.param("table", "utf-8", "0 pods of 0 groups · planned in ".encode(), id="all of them elsewhere"),
+        pytest.param("json", "ascii", "☃".encode(), id="data is UTF-8 whatever the terminal is"),
+    ],
+)
+def test_a_terminal_without_the_characters_gets_others(
+    form: str, encoding: str, printed: bytes, planned: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned["plan"] = fleet_plan(ClusterPlan(name="research", notes=(Note(kind="default", subject="☃"),)))
+    monkeypatch.setattr(api, "read", lambda *_paths, **_options: FleetSnapshot(clusters=()))
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    assert main(["plan", "x", "-o", form]) == 0
+    assert printed in raw.getvalue()
