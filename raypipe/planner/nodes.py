@@ -17,7 +17,6 @@ import numpy as np
 from raypipe.model.nodes import Offering
 from raypipe.model.plan import PlannedNode
 from raypipe.model.pods import PodSpec
-from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, REGION, ZONE
 from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, total
 from raypipe.packing.arrays import Ints
 from raypipe.packing.problem import UNLIMITED, Packing
@@ -174,7 +173,7 @@ def _bought(decision: Decision, node: BoughtNode, reasons: Reasons) -> PlannedNo
 
 def _kept(decision: Decision, number: int, added: Mapping[int, int]) -> PlannedNode:
     room: Room = decision.supply.nodes[number]
-    node, labels = room.existing.node, room.existing.node.labels
+    node, facts = room.existing.node, room.existing.offering
     placed = _by_key(decision, added)
     pods = dict(placed)
     for bound in room.bound:
@@ -188,11 +187,11 @@ def _kept(decision: Decision, number: int, added: Mapping[int, int]) -> PlannedN
     return PlannedNode(
         name=room.name,
         existing=True,
-        pool=labels.get(NODEPOOL),
-        instance_type=labels.get(INSTANCE_TYPE, ""),
-        region=labels.get(REGION, decision.cluster.region),
-        zone=labels.get(ZONE, ""),
-        capacity_type=labels.get(CAPACITY_TYPE, room.existing.offering.capacity_type),
+        pool=facts.pool,
+        instance_type=facts.instance_type,
+        region=facts.region,
+        zone=facts.zone,
+        capacity_type=facts.capacity_type,
         usd_per_hour=None if price is None else usd(price),
         list_usd_per_hour=None if list_price is None else usd(list_price),
         pods=dict(sorted(pods.items())),
