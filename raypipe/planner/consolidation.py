@@ -17,7 +17,7 @@ from raypipe.model.plan import Consolidation
 from raypipe.model.resources import minus
 from raypipe.packing.solve import solve
 from raypipe.packing.solver import Effort
-from raypipe.planner.decide import Decision, as_packed
+from raypipe.planner.decide import Decision, Sharing
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
 from raypipe.planner.limits import limits_of
 from raypipe.planner.rooms import Room
@@ -61,8 +61,9 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
         decision.cluster, [room for n, room in enumerate(supply.nodes) if n not in emptied], supply.offerings
     )
     favoured = {number: max(0, price - WORTH_MOVING_USD_NANOS) for number, price in emptied.items()}
-    kinds = kinds_of(supply, shapes, limits, resources, node_prices=favoured)
-    problem = as_packed(kinds, shapes, supply, decision.cluster)
+    sharing = Sharing(decision.cluster)
+    kinds = kinds_of(supply, shapes, limits, resources, node_prices=favoured, told_apart=sharing.occupancy)
+    problem = sharing.problem(kinds, shapes, supply)
     settings = dataclasses.replace(decision.cluster.settings, neighbourhoods=0)
     packing = solve(problem, settings, Effort(), stop).packing
     if packing is None:

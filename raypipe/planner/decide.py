@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from raypipe.catalog import Catalog
 from raypipe.model.plan import Scope
 from raypipe.model.pods import PodSpec
-from raypipe.model.resources import Resources
+from raypipe.model.resources import Resources, fits
 from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest
 from raypipe.packing.admission import admit
 from raypipe.packing.arrays import Bools
@@ -21,6 +22,7 @@ from raypipe.packing.solver import Effort
 from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
 from raypipe.planner.limits import Limits, limits_of
 from raypipe.planner.order import Candidate, candidates
+from raypipe.planner.rooms import Room
 from raypipe.planner.supply import Kinds, Supply, kinds_of, supply_of
 
 
@@ -82,8 +84,9 @@ def decide(
     placeable = [wanted[w] for w in chosen]
     resources = resource_names(placeable)
     shapes = shapes_of(placeable, masks, resources)
-    kinds = kinds_of(supply, shapes, limits, resources, use_nodes=pending)
-    problem = as_packed(kinds, shapes, supply, snapshot)
+    sharing = Sharing(snapshot)
+    kinds = kinds_of(supply, shapes, limits, resources, use_nodes=pending, told_apart=sharing.occupancy)
+    problem = sharing.problem(kinds, shapes, supply)
     solved = solve(problem, snapshot.settings, effort, stop)
     outcome = _Outcome(solved=solved, admitted=[one.count for one in placeable], kept_out={}, exact=True)
     if solved.packing is None:
@@ -99,7 +102,7 @@ def decide(
         wanted=wanted,
         shapes=shapes,
         number=tuple(number.get(w, -1) for w in range(len(wanted))),
-        kinds=kinds,
+        kinds=dataclasses.replace(kinds, problem=problem),
         solved=outcome.solved,
         admitted=tuple(outcome.admitted[number[w]] if w in number else 0 for w in range(len(wanted))),
         kept_out={chosen[i]: limit for i, limit in outcome.kept_out.items()},
@@ -127,33 +130,35 @@ def _broken_gangs(snapshot: ClusterSnapshot, wanted: Sequence[Wanted], masks: Ma
     return broken
 
 
-def as_packed(kinds: Kinds, shapes: Shapes, supply: Supply, snapshot: ClusterSnapshot) -> Problem:
-    """The problem under the cluster's `packing` mode."""
-    problem = kinds.problem
-    if snapshot.packing == "joint":
-        return problem
-    existing = kinds.offering < 0
-    rooms = [supply.nodes[members[0]] if members else None for members in kinds.members]
-    empty = np.array([room is not None and not any(p.counted for p in room.bound) for room in rooms], dtype=bool)
-    if snapshot.packing == "dedicated":
-        return dedicated(problem, existing, empty)
-    large = np.array([_is_large(spec, snapshot.dedicated_from) for spec in shapes.specs], dtype=bool)
-    bound_large = [
-        room is not None and any(p.counted and _is_large(p.spec, snapshot.dedicated_from) for p in room.bound)
-        for room in rooms
-    ]
-    size = np.array(
-        [
-            j >= 0
-            and all(supply.offerings[j].capacity.get(r, 0) >= amount for r, amount in snapshot.shared_node.items())
-            for j in kinds.offering
-        ],
-        dtype=bool,
-    )
-    return shared(problem, large, size, existing, empty, np.array(bound_large, dtype=bool))
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Who may share a node with whom, by the cluster's `packing` mode."""
+
+    cluster: ClusterSnapshot
+
+    def occupancy(self, room: Room) -> tuple[bool, bool]:
+        """Whether there are pods on an existing node, and whether there are large ones; joint packing does not ask."""
+        if self.cluster.packing == "joint":
+            return False, False
+        specs = [pods.spec for pods in room.bound if pods.counted]
+        return bool(specs), any(is_large(spec, self.cluster.dedicated_from) for spec in specs)
+
+    def problem(self, kinds: Kinds, shapes: Shapes, supply: Supply) -> Problem:
+        """The problem of `kinds` under the mode."""
+        cluster, existing = self.cluster, kinds.offering < 0
+        if cluster.packing == "joint":
+            return kinds.problem
+        occupied = [self.occupancy(supply.nodes[members[0]]) if members else (True, False) for members in kinds.members]
+        empty = np.array([not pods for pods, _ in occupied], dtype=bool)
+        if cluster.packing == "dedicated":
+            return dedicated(kinds.problem, existing, empty)
+        large = np.array([is_large(spec, cluster.dedicated_from) for spec in shapes.specs], dtype=bool)
+        holds_large = np.array([large for _, large in occupied], dtype=bool)
+        sized = [j >= 0 and fits(cluster.shared_node, supply.offerings[j].capacity) for j in kinds.offering]
+        return shared(kinds.problem, large, np.array(sized, dtype=bool), existing, empty, holds_large)
 
 
-def _is_large(spec: PodSpec, dedicated_from: Resources) -> bool:
+def is_large(spec: PodSpec, dedicated_from: Resources) -> bool:
     """Whether a pod gets a node of its own with `packing: shared`."""
     if spec.wants_gpu or spec.instance_annotation:
         return True

@@ -20,7 +20,7 @@ from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, total
 from raypipe.packing.arrays import Ints
 from raypipe.packing.problem import UNLIMITED, Packing
-from raypipe.planner.decide import Decision
+from raypipe.planner.decide import Decision, is_large
 from raypipe.planner.rooms import Room
 from raypipe.quantities import usd
 
@@ -221,6 +221,11 @@ class Reasons:
     def of(self, node: BoughtNode) -> str:
         """The sentence for one node."""
         decision = self._decision
+        cluster = decision.cluster
+        if cluster.packing == "shared" and not any(
+            is_large(decision.wanted[w].spec, cluster.dedicated_from) for w in node.pods
+        ):
+            return "the cheapest kind of node of the size that small pods share"
         pattern = np.zeros(len(decision.shapes.specs), dtype=np.int64)
         for w, count in node.pods.items():
             pattern[decision.shapes.of[decision.number[w]]] += count

@@ -7,7 +7,7 @@ hundreds of kinds where there were thousands of offerings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,14 +103,16 @@ def kinds_of(
     *,
     use_nodes: bool = True,
     node_prices: Mapping[int, int] | None = None,
+    told_apart: Callable[[Room], object] = lambda _: None,
 ) -> Kinds:
     """Build the packing problem of `shapes` (its `admits` is over offerings, then nodes).
 
+    told_apart: what existing nodes must have in common to be of one class, beside room and the pods that they admit.
     node_prices: existing nodes that may be emptied and given back, with their price and their whole room; then only
     these exist. Otherwise every open node takes part with its free room at no price.
     """
     offering_numbers = _distinct_offerings(supply, shapes, limits)
-    classes = _classes(supply, shapes, use_nodes, node_prices)
+    classes = _classes(supply, shapes, use_nodes, node_prices, told_apart)
     offered = np.array(offering_numbers, dtype=np.int64)
     first = len(supply.offerings)
     order = sorted(range(first), key=lambda j: (-supply.offerings[j].pool_weight, supply.offerings[j].order))
@@ -173,7 +175,11 @@ def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[
 
 
 def _classes(
-    supply: Supply, shapes: Shapes, use_nodes: bool, node_prices: Mapping[int, int] | None
+    supply: Supply,
+    shapes: Shapes,
+    use_nodes: bool,
+    node_prices: Mapping[int, int] | None,
+    told_apart: Callable[[Room], object],
 ) -> list[tuple[int, ...]]:
     """Existing nodes that are alike to the plan, in order of their first member."""
     if not use_nodes:
@@ -186,13 +192,9 @@ def _classes(
         amounts = tuple(sorted(_room_of(supply, number, node_prices).items()))
         taken = _slices_taken(room) if node_prices is None else ()
         price = (node_prices or {}).get(number, 0)
-        mark = (packed[number].tobytes(), amounts, price, room.existing.offering.gpu_name, taken, _occupied(room))
+        mark = (packed[number].tobytes(), amounts, price, _slicing(room.existing.offering, taken), told_apart(room))
         classes.setdefault(mark, []).append(number)
     return [tuple(members) for members in classes.values()]
-
-
-def _occupied(room: Room) -> bool:
-    return any(pods.counted for pods in room.bound)
 
 
 def _slices_taken(room: Room) -> tuple[int, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from raypipe.catalog import Catalog, load
 from raypipe.fleet import plan_fleet
+from raypipe.model.nodes import Node
 from raypipe.model.plan import ClusterPlan
-from raypipe.model.pods import PodGroup, PodSpec
+from raypipe.model.pods import BoundPods, PodGroup, PodSpec
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.validation import check_plan
 
@@ -111,3 +114,34 @@ def test_slices_need_ceil_of_n_over_k_gpus_from_the_first_purchase(pods: int, gp
     nodes = planned(cluster, catalog).nodes
     slices = sum(int(node.allocatable["nvidia.com/gpu.shared"]) for node in nodes)
     assert slices == 4 * gpus
+
+
+def test_the_reason_of_a_node_is_that_of_the_mode(catalog: Catalog) -> None:
+    """Smaller types are cheaper, and not of the size that small pods share: no limit has a part in that."""
+    small, large = group(100, GIB, 2), group(3000, GIB, 1, name="large")
+    nodes = planned(shared(small, large), catalog).nodes
+    reasons = {key: node.reason for node in nodes for key in node.pods}
+    assert reasons[small.key] == "the cheapest kind of node of the size that small pods share"
+    assert reasons[large.key].startswith("the cheapest of ")
+
+
+def test_an_existing_node_with_a_large_pod_is_no_room_for_small_ones_though_another_like_it_is(
+    catalog: Catalog,
+) -> None:
+    """Both nodes have 2 free cores; one holds a pod of 2 cores, which shares, the other one of 3, which does not."""
+    nodes = tuple(existing(name, cpu) for name, cpu in (("n1", 4000), ("n2", 5000)))
+    bound = tuple(
+        BoundPods(node=name, key=f"Pod/default/{name}", spec=group(cpu, GIB, 1).spec)
+        for name, cpu in (("n1", 2000), ("n2", 3000))
+    )
+    cluster = dataclasses.replace(shared(group(1500, GIB, 2)), nodes=nodes, bound=bound)
+    plan = planned(cluster, catalog)
+    assert {node.name: dict(node.added) for node in plan.nodes if node.existing} == {
+        "n1": {"Deployment/default/a": 1},
+        "n2": {},
+    }
+
+
+def existing(name: str, cpu: int) -> Node:
+    room = {"cpu": cpu, "memory": 16 * GIB, "pods": 50}
+    return Node(name=name, labels={}, capacity=room, allocatable=room)
