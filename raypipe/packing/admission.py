@@ -9,6 +9,10 @@ Existence is answered three ways. A packing shown is a yes. (A) without a soluti
 small problem without one, is a no. Otherwise it is not known: the unit is left out and the order is called heuristic.
 What exists for a set exists for each part of it, so runs of units are tried together and halved, and a unit like one
 that was refused is refused without asking.
+
+That is not so where pods ask things of pods on other nodes (affinity, spread over zones): a pod may be refused because
+the one that it must stand beside comes later. Then units are tried pod by pod, and those refused again after others
+were admitted, until nothing changes.
 """
 
 from __future__ import annotations
@@ -19,11 +23,12 @@ import numpy as np
 
 from raypipe.packing.arrays import Ints
 from raypipe.packing.bound import aggregated_lp, unit_cost
+from raypipe.packing.domains import without_rules
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
 from raypipe.packing.patterns import PatternPool, Pricing, generate
-from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
+from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected, verify
 from raypipe.packing.rounding import Ledger, cover, cover_at, dive
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
@@ -77,9 +82,10 @@ class Existence:
 
     def holds(self, demand: Ints) -> bool:
         """Whether a packing of `demand` is known to exist; an unknown answer is a no that is not proven."""
-        if any((demand <= known).all() for known in self._yes):
+        ruled = self.problem.is_ruled
+        if any((demand == known if ruled else demand <= known).all() for known in self._yes):
             return True
-        if any((demand >= known).all() for known in self._no):
+        if any((demand == known if ruled else demand >= known).all() for known in self._no):
             return False
         answer = self._asked(demand, self.problem.limits)
         (self._yes if answer else self._no).append(demand.copy())
@@ -123,27 +129,34 @@ class Existence:
             return None
         self._left -= HEURISTIC_PRICE
         shapes = np.flatnonzero(demand)
-        part = self._small.under(limits).with_demand(demand).only_shapes(shapes)
+        part = whole = self._small.under(limits).with_demand(demand).only_shapes(shapes)
+        unruled = without_rules(part, self.effort) if part.is_ruled else None
+        if part.is_ruled:
+            if unruled is None or not unruled.problem.fits.any(axis=1).all():
+                return False if aggregated_lp(part, self.effort) is None else None
+            part = unruled.problem
         duals = aggregated_lp(part, self.effort)
         if duals is None:
-            return False
-        pool = PatternPool(len(shapes))
+            return None if unruled is not None else False
+        pool = PatternPool(len(part.demand))
         pricing = Pricing(
             problem=part, duals=duals, unit_costs=unit_cost(part).min(axis=1), pool=pool, effort=self.effort
         )
         ledger = Ledger.of(part)
         cover(ledger, pricing, Measure.MAX)
-        if (packing := ledger.packing()) is not None:
-            self._show(demand, _widened(packing, shapes, len(demand)), limits)
-            return True
-        if generate(pricing, HEURISTIC_ROUNDS) is not None and (packing := dive(pricing)) is not None:
-            self._show(demand, _widened(packing, shapes, len(demand)), limits)
-            return True
-        return None
+        packing = ledger.packing()
+        if packing is None and generate(pricing, HEURISTIC_ROUNDS) is not None:
+            packing = dive(pricing)
+        if packing is not None and unruled is not None:
+            packing = unruled.joined(packing)
+        if packing is None or (unruled is not None and verify(whole, packing)):
+            return None
+        self._show(demand, _widened(packing, shapes, len(demand)), limits)
+        return True
 
     def _extended(self, demand: Ints) -> bool:
         """Whether what is asked beside the packing shown fits into its free room and nodes bought within the limits."""
-        if self.shown is None:
+        if self.shown is None or self.problem.is_ruled or self.problem.apart:
             return False
         shown = self.shown
         more = demand - shown.counts @ shown.patterns
@@ -217,6 +230,8 @@ def _widened(packing: Packing, shapes: Ints, width: int) -> Packing:
 
 def admit(problem: Problem, units: list[Unit], settings: Settings, effort: Effort) -> Admitted:
     """Admit `units` in their order; see the module's docstring for the rule."""
+    if problem.is_ruled:
+        return _admit_ruled(problem, units, settings, effort)
     existence = Existence(problem, settings, effort)
     times = [0] * len(units)
     limit: list[int | None] = [None] * len(units)
@@ -243,6 +258,25 @@ def admit(problem: Problem, units: list[Unit], settings: Settings, effort: Effor
         if times[i] < unit.times and limit[i] is None:
             leader = unit.after if unit.after is not None and times[unit.after] < units[unit.after].times else None
             limit[i] = limit[leader] if leader is not None else refused.get(unit.pods.tobytes())
+    return Admitted(times=tuple(times), exact=existence.exact, limit=tuple(limit), packing=existence.shown)
+
+
+def _admit_ruled(problem: Problem, units: list[Unit], settings: Settings, effort: Effort) -> Admitted:
+    """Admit pod by pod, and try those refused again while others are admitted."""
+    existence = Existence(problem, settings, effort)
+    times = [0] * len(units)
+    demand, changed = np.zeros_like(problem.demand), True
+    while changed:
+        changed = False
+        for i, unit in enumerate(units):
+            leader = unit.after
+            if leader is not None and times[leader] < units[leader].times:
+                continue
+            while times[i] < unit.times and existence.holds(demand + unit.pods):
+                times[i] += 1
+                demand = demand + unit.pods
+                changed = True
+    limit = [existence.blame(demand + unit.pods) if times[i] < unit.times else None for i, unit in enumerate(units)]
     return Admitted(times=tuple(times), exact=existence.exact, limit=tuple(limit), packing=existence.shown)
 
 

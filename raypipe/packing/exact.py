@@ -8,6 +8,9 @@ that is as cheap and counts no more holds v as well. Then
 
 is the packing problem itself, for every demand m <= n: its optimum is the optimum, its infeasibility a proof, which is
 what the order of admission needs. Kind of bound: `pattern-milp`.
+
+Where pods ask things of each other across nodes, taking one off can be wrong: then every filling that fits is listed,
+pods are covered exactly, and the rows of `raypipe.packing.domains` and of `Beside` stand below.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Ints
-from raypipe.packing.master import decoded, master_model
+from raypipe.packing.domains import aux_limits, rows_of
+from raypipe.packing.master import SideRows, decoded, master_model
 from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
@@ -48,13 +52,18 @@ class Enumeration:
         problem = self.problem if limits is None else self.problem.under(limits)
         if not demand.any():
             return Optimum(packing=collected(problem, []), proven=True, bound_usd_nanos=0)
-        useful = np.flatnonzero(np.minimum(self.patterns, demand).any(axis=1))
-        kinds, patterns = self.kinds[useful], np.minimum(self.patterns[useful], demand)
-        model = master_model(problem, kinds, patterns, demand, effort, integer=True).model
+        if problem.is_ruled:
+            useful = np.flatnonzero((self.patterns <= demand).all(axis=1))
+            kinds, patterns = self.kinds[useful], self.patterns[useful]
+            side = _side_rows(problem.with_demand(demand), kinds, patterns)
+        else:
+            useful = np.flatnonzero(np.minimum(self.patterns, demand).any(axis=1))
+            kinds, patterns, side = self.kinds[useful], np.minimum(self.patterns[useful], demand), None
+        model = master_model(problem, kinds, patterns, demand, effort, integer=True, side=side).model
         solution = model.solve(search_nodes) if len(useful) else None
         if solution is None:
             return Optimum(packing=None, proven=model.infeasible or not len(useful), bound_usd_nanos=0)
-        packing = decoded(problem, demand, kinds, patterns, np.rint(solution.values).astype(np.int64))
+        packing = decoded(problem, demand, kinds, patterns, np.rint(solution.values[: len(kinds)]).astype(np.int64))
         if packing is None:
             return Optimum(packing=None, proven=False, bound_usd_nanos=0)
         cost = packing.usd_nanos(problem)
@@ -73,18 +82,18 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     loads = vectors @ problem.requests
     order = np.lexsort((problem.rank, problem.price))
     order = order[problem.most[order] > 0]
-    held: list[tuple[Ints, Bools]] = []
+    held: list[tuple[Ints, int, Bools]] = []
     kinds: list[Ints] = [np.zeros(0, dtype=np.int64)]
     patterns: list[Ints] = [vectors[:0]]
     for j in order:
         fits = _fitting(problem, int(j), vectors, loads)
-        wanted = fits & _maximal(fits, vectors, sizes, strides)
-        weight = problem.weights[:, j]
-        for other, holds in held:
-            if (other <= weight).all():
-                wanted &= ~holds
+        wanted = fits if problem.is_ruled else fits & _maximal(fits, vectors, sizes, strides)
+        weight, cell = problem.weights[:, j], int(problem.cell[j]) if len(problem.cell) else 0
+        for other, same, holds in held:
+            if same == cell and (other <= weight).all():
+                wanted = wanted & ~holds
         if problem.most[j] >= UNLIMITED:
-            _remember(held, weight, fits)
+            _remember(held, weight, cell, fits)
         found = np.flatnonzero(wanted[1:]) + 1
         kinds.append(np.full(len(found), j))
         patterns.append(vectors[found])
@@ -93,13 +102,38 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     return Enumeration(problem=problem, kinds=np.concatenate(kinds), patterns=np.concatenate(patterns))
 
 
-def _remember(held: list[tuple[Ints, Bools]], weight: Ints, fits: Bools) -> None:
-    """Note what some kind without end and of this weight holds."""
-    for other, holds in held:
-        if (other == weight).all():
+def _remember(held: list[tuple[Ints, int, Bools]], weight: Ints, cell: int, fits: Bools) -> None:
+    """Note what some kind without end, of this weight and in this cell, holds."""
+    for other, same, holds in held:
+        if same == cell and (other == weight).all():
             holds |= fits
             return
-    held.append((weight, fits.copy()))
+    held.append((weight, cell, fits.copy()))
+
+
+def _side_rows(problem: Problem, kinds: Ints, patterns: Ints) -> SideRows:
+    """The rows that the rules of the problem put under the fillings."""
+    rows = rows_of(problem)
+    columns = [(patterns * row.pods[:, problem.cell[kinds]].T).sum(axis=1) for row in rows]
+    most = [row.most for row in rows]
+    more = {
+        name: (limit, {x: row.aux[name] for x, row in enumerate(rows) if name in row.aux})
+        for name, limit in aux_limits(rows, int(problem.demand.sum())).items()
+    }
+    for rule in problem.beside:
+        lonely = rule.lonely(patterns, kinds)
+        begins = rule.may_begin(patterns)
+        columns.append(np.where(lonely, np.where(begins, 1.0, 2.0), 0.0))
+        most.append(1.0 if rule.seed else 0.0)
+    asking = [one.owners | one.members for one in problem.domains] + [
+        one.owners | one.members for one in problem.beside
+    ]
+    return SideRows(
+        columns=np.array(columns, dtype=np.float64).reshape(len(columns), len(kinds)),
+        most=np.array(most, dtype=np.float64),
+        more=more,
+        exact=np.any(asking, axis=0),
+    )
 
 
 def _fitting(problem: Problem, kind: int, vectors: Ints, loads: Ints) -> Bools:

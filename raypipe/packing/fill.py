@@ -83,7 +83,7 @@ def fill(
         added = -(-np.minimum(still, left[here, best]) // part)
         patterns[active, shapes[best]] += added
         left[here, best] -= added
-        price[here, best] = np.where(left[here, best] > 0, price[here, best], 0.0)
+        price[here, best] = np.where((left[here, best] > 0) & (added > 0), price[here, best], 0.0)
         room -= need * added[:, None]
         if members.shape[1]:
             spent = members[best] & (room[:, dense:] <= 0)

@@ -10,11 +10,12 @@ weight) and the scarce kinds::
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.packing.arrays import Floats, Ints
+from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.solver import Effort, GrowingLp, Model
 from raypipe.quantities import NANOS_PER_USD
@@ -65,6 +66,19 @@ class MasterLp:
         return Master(objective=solution.objective, values=solution.values, pods=pods, limits=limits, kinds=scarce)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SideRows:
+    """More rows to keep under `most` (X,): `columns` (X, P) for the patterns, and `more` variables with their entries.
+
+    exact: (K,) which shapes may not be covered more than once.
+    """
+
+    columns: Floats
+    most: Floats
+    more: Mapping[str, tuple[float, Mapping[int, float]]]
+    exact: Bools
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterModel:
     """A model with the meaning of its rows: first `shapes`, then the limits, then the `scarce` kinds."""
@@ -75,7 +89,14 @@ class MasterModel:
 
 
 def master_model(
-    problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, effort: Effort, *, integer: bool = False
+    problem: Problem,
+    kinds: Ints,
+    patterns: Ints,
+    demand: Ints,
+    effort: Effort,
+    *,
+    integer: bool = False,
+    side: SideRows | None = None,
 ) -> MasterModel:
     """The master over columns `kinds` (P,) and `patterns` (P, K) for `demand` (K,), one column a pattern, in order."""
     shapes = np.flatnonzero(demand > 0)
@@ -86,6 +107,13 @@ def master_model(
     model.cover(demand[shapes], "pods")
     model.keep_under(problem.scaled_limits, "limit")
     model.keep_under([float(problem.most[j]) for j in scarce], "scarce")
+    first_side = first_limit + len(problem.limits) + len(scarce)
+    exact_row: dict[int, int] = {}
+    if side is not None:
+        model.keep_under(side.most, "rule")
+        exact = [i for i, k in enumerate(shapes.tolist()) if side.exact[k]]
+        model.keep_under(demand[shapes[exact]], "exactly")
+        exact_row = {i: first_side + len(side.most) + n for n, i in enumerate(exact)}
     narrowed = patterns[:, shapes]
     rows, columns = np.nonzero(narrowed)
     starts = np.searchsorted(rows, np.arange(len(kinds) + 1))
@@ -96,7 +124,12 @@ def master_model(
         entries |= {first_limit + int(q): float(problem.scaled_weights[q, j]) for q in limited[j]}
         if j in scarce_row:
             entries[scarce_row[j]] = 1.0
+        if side is not None:
+            entries |= {exact_row[i]: float(narrowed[p, i]) for i in used if i in exact_row}
+            entries |= {first_side + int(x): float(side.columns[x, p]) for x in np.flatnonzero(side.columns[:, p])}
         model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
+    for most, places in side.more.values() if side is not None else ():
+        model.column(0.0, {first_side + x: value for x, value in places.items()}, most)
     return MasterModel(model=model, shapes=shapes, scarce=scarce)
 
 

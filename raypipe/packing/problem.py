@@ -112,6 +112,11 @@ class Problem:
             fits &= ~rule.owners[:, None] | (rule.most >= rule.members.astype(np.int64)[:, None])
         return fits
 
+    @property
+    def is_ruled(self) -> bool:
+        """Whether pods ask things of each other that a node alone cannot answer."""
+        return bool(self.domains or self.beside)
+
     def only_kinds(self, kinds: Ints) -> Problem:
         """The problem with these kinds alone, in this order."""
         return replace(

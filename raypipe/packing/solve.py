@@ -1,7 +1,8 @@
 """One packing from problem to verified nodes: the pipeline, in the order in which it pays.
 
 1. leave out dominated kinds (`dominance`);
-2. small problems are listed whole and solved to proven optimality (`exact`);
+2. small problems are listed whole and solved to proven optimality (`exact`); in others, pods that ask something of
+   pods on other nodes are dealt to cells first (`domains`, `bundles`), and the rest of this list never sees such rules;
 3. else (A) gives bound, prices and mix (`bound`); filled nodes give a first packing (`rounding.cover`);
 4. the pattern LP gives better prices (`patterns`), a dive better nodes (`rounding.dive`);
 5. neighbourhoods are packed anew (`improve`);
@@ -20,6 +21,7 @@ import numpy as np
 from raypipe.errors import InvalidPlanError
 from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
+from raypipe.packing.domains import without_rules
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
@@ -136,6 +138,8 @@ def _solve(
         pool=PatternPool(len(problem.demand)),
         effort=effort,
     )
+    if problem.is_ruled:
+        return _ruled(problem, duals, settings, effort, stop)
     first = _first_packing(problem, pricing)
     bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
     if first is not None and first.usd_nanos(problem) <= bound + 1:
@@ -148,6 +152,28 @@ def _solve(
     for kind, pattern in seeds:
         pricing.pool.add(kind, pattern)
     return _improved(pricing, first, bound, settings, stop)
+
+
+def _ruled(problem: Problem, duals: Duals, settings: Settings, effort: Effort, stop: Callable[[], bool]) -> Solved:
+    """A problem with rules across nodes: whole where it is small, else dealt to cells and packed without them."""
+    bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
+    listed = enumerate_fillings(problem, settings.enumerate_patterns)
+    exact = _listed(listed, duals, None, settings, effort) if listed is not None else None
+    if exact is not None:
+        return exact
+    unruled = without_rules(problem, effort)
+    if unruled is None:
+        return _result(problem, None, duals, bound, "aggregated-lp", proven=False)
+    if not unruled.problem.fits.any(axis=1).all():
+        return _result(problem, None, duals, bound, "aggregated-lp", proven=False)
+    kinds = undominated(unruled.problem)
+    inner = _solve(unruled.problem.only_kinds(kinds), settings, effort, stop, [])
+    packing = None
+    if inner.packing is not None:
+        numbered = replace(inner.packing, kinds=kinds[inner.packing.kinds])
+        packing = unruled.joined(numbered)
+        packing = None if verify(problem, packing) else packing
+    return _result(problem, packing, duals, bound, "aggregated-lp", proven=False, stopped=inner.stopped)
 
 
 def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:

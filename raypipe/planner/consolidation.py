@@ -17,6 +17,7 @@ from raypipe.model.plan import Consolidation
 from raypipe.model.resources import minus
 from raypipe.packing.solve import solve
 from raypipe.packing.solver import Effort
+from raypipe.planner.constraints import Roles
 from raypipe.planner.decide import Decision, Sharing
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
 from raypipe.planner.limits import limits_of
@@ -52,7 +53,10 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
         priced=[room.existing.usd_nanos_per_hour is not None for room in supply.nodes],
     )
     usable = np.array([True] * len(supply.offerings) + [n in emptied for n in range(len(supply.nodes))], dtype=bool)
-    masks = Masks((supply.filters, filters), usable)
+    moved = set(names)
+    fixed = [one for one in decision.cluster.bound if not (one.counted and one.node in moved)]
+    roles = Roles((one.spec for one in wanted), fixed, supply.offerings, supply.nodes)
+    masks = Masks((supply.filters, filters), usable, roles)
     if not all(masks.of(one.spec)[1].any() for one in wanted):
         return Consolidation()
     resources = resource_names(wanted)
@@ -62,7 +66,8 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
     )
     favoured = {number: max(0, price - WORTH_MOVING_USD_NANOS) for number, price in emptied.items()}
     sharing = Sharing(decision.cluster)
-    kinds = kinds_of(supply, shapes, limits, resources, node_prices=favoured, told_apart=sharing.occupancy)
+    rules = roles.rules(shapes.specs, shapes.admits)
+    kinds = kinds_of(supply, shapes, limits, resources, rules, node_prices=favoured, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)
     settings = dataclasses.replace(decision.cluster.settings, neighbourhoods=0)
     packing = solve(problem, settings, Effort(), stop).packing

@@ -19,6 +19,7 @@ from raypipe.packing.problem import Problem
 from raypipe.packing.separate import dedicated, shared
 from raypipe.packing.solve import Solved, solve
 from raypipe.packing.solver import Effort
+from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
 from raypipe.planner.limits import Limits, limits_of
 from raypipe.planner.order import Candidate, candidates
@@ -78,14 +79,17 @@ def decide(
     supply = supply_of(snapshot, catalog)
     wanted = pending_demand(snapshot) if pending else whole_demand(snapshot)
     limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
-    masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending))
+    fixed = snapshot.bound if pending else ()
+    roles = Roles((one.spec for one in wanted), fixed, supply.offerings, supply.nodes, nodes_exist=pending)
+    masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending), roles)
     broken = _broken_gangs(snapshot, wanted, masks)
     chosen = [w for w, one in enumerate(wanted) if one.gang not in broken and masks.of(one.spec)[1].any()]
     placeable = [wanted[w] for w in chosen]
     resources = resource_names(placeable)
     shapes = shapes_of(placeable, masks, resources)
+    rules = roles.rules(shapes.specs, shapes.admits)
     sharing = Sharing(snapshot)
-    kinds = kinds_of(supply, shapes, limits, resources, use_nodes=pending, told_apart=sharing.occupancy)
+    kinds = kinds_of(supply, shapes, limits, resources, rules, use_nodes=pending, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)
     solved = solve(problem, snapshot.settings, effort, stop)
     outcome = _Outcome(solved=solved, admitted=[one.count for one in placeable], kept_out={}, exact=True)

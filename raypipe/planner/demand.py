@@ -17,6 +17,7 @@ from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, GPU_SHARED, MEMORY, PODS, Resources
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.arrays import Bools, Ints
+from raypipe.planner.constraints import Role, Roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +74,10 @@ class Admitting(Protocol):
 class Masks:
     """Where a spec may go among what is `usable`, asked once for all specs that are alike to a plan."""
 
-    def __init__(self, filters: Sequence[Admitting], usable: Bools) -> None:
+    def __init__(self, filters: Sequence[Admitting], usable: Bools, roles: Roles) -> None:
         self._filters = filters
         self._usable = usable
+        self.roles = roles
         self._by_id: dict[int, tuple[bytes, Bools]] = {}
         self._by_content: dict[bytes, Bools] = {}
         self._kept: list[PodSpec] = []
@@ -89,17 +91,19 @@ class Masks:
         """The digest of what matters of the spec, and where it may go."""
         known = self._by_id.get(id(spec))
         if known is None:
-            content = _content(spec)
+            content = _content(spec, self.roles.of(spec))
             mask = self._by_content.get(content)
             if mask is None:
                 parts = [filters.mask(spec) for filters in self._filters]
-                mask = self._by_content[content] = np.concatenate(parts) & self._usable
+                mask = np.concatenate(parts) & self._usable
+                forbidden = self.roles.forbidden(spec)
+                mask = self._by_content[content] = mask if forbidden is None else mask & ~forbidden
             known = self._by_id[id(spec)] = (content, mask)
             self._kept.append(spec)
         return known
 
 
-def _content(spec: PodSpec) -> bytes:
+def _content(spec: PodSpec, role: Role) -> bytes:
     """What a placement depends on, as bytes."""
     return msgspec.json.encode(
         (
@@ -116,6 +120,9 @@ def _content(spec: PodSpec) -> bytes:
             spec.type_regexp,
             spec.gpu_memory_bytes,
             spec.instance_annotation,
+            spec.volume_affinity,
+            role.own,
+            role.meant,
         ),
         order="sorted",
     )
@@ -139,8 +146,8 @@ class Shapes:
 
 
 def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) -> Shapes:
-    """Merge what requests the same, may go to the same places and packs alike."""
-    numbers: dict[tuple[bytes, bytes, bool], int] = {}
+    """Merge what requests the same, may go to the same places, packs alike and has the same role to others."""
+    numbers: dict[tuple[bytes, bytes, bool, Role], int] = {}
     of_content: dict[bytes, int] = {}
     specs: list[PodSpec] = []
     admits: list[Bools] = []
@@ -151,7 +158,7 @@ def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) 
         if number is None:
             spec = one.spec
             amounts = msgspec.json.encode((sorted(spec.requests.items()), spec.gpu_memory_bytes))
-            mark = (amounts, np.packbits(mask).tobytes(), spec.instance_annotation)
+            mark = (amounts, np.packbits(mask).tobytes(), spec.instance_annotation, masks.roles.of(spec))
             number = of_content[content] = numbers.setdefault(mark, len(numbers))
             if number == len(specs):
                 specs.append(spec)

@@ -19,6 +19,7 @@ from raypipe.model.resources import GPU_SHARED, Resources, minus
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.arrays import Ints
 from raypipe.packing.problem import UNLIMITED, Problem, Slicing
+from raypipe.planner.constraints import PlaceRules
 from raypipe.planner.demand import Shapes, amounts_of
 from raypipe.planner.limits import Limits
 from raypipe.planner.rooms import Room, rooms_of
@@ -100,19 +101,20 @@ def kinds_of(
     shapes: Shapes,
     limits: Limits,
     resources: Sequence[str],
+    rules: PlaceRules,
     *,
     use_nodes: bool = True,
     node_prices: Mapping[int, int] | None = None,
     told_apart: Callable[[Room], object] = lambda _: None,
 ) -> Kinds:
-    """Build the packing problem of `shapes` (its `admits` is over offerings, then nodes).
+    """Build the packing problem of `shapes` (its `admits` is over offerings, then nodes) under `rules`.
 
     told_apart: what existing nodes must have in common to be of one class, beside room and the pods that they admit.
     node_prices: existing nodes that may be emptied and given back, with their price and their whole room; then only
     these exist. Otherwise every open node takes part with its free room at no price.
     """
-    offering_numbers = _distinct_offerings(supply, shapes, limits)
-    classes = _classes(supply, shapes, use_nodes, node_prices, told_apart)
+    offering_numbers = _distinct_offerings(supply, shapes, limits, rules)
+    classes = _classes(supply, shapes, rules, use_nodes, node_prices, told_apart)
     offered = np.array(offering_numbers, dtype=np.int64)
     first = len(supply.offerings)
     order = sorted(range(first), key=lambda j: (-supply.offerings[j].pool_weight, supply.offerings[j].order))
@@ -123,10 +125,11 @@ def kinds_of(
     columns = np.concatenate((offered, [first + members[0] for members in classes])).astype(np.int64)
     bought_weights = limits.weights(supply.offerings, offering_numbers)
     kept_weights = limits.node_weights(supply.nodes, [m[0] for m in classes], counted=node_prices is not None)
+    capacity = np.maximum(0, amounts_of([*(supply.rooms[j] for j in offering_numbers), *free], resources))
     problem = Problem(
         demand=shapes.demand,
-        requests=shapes.requests,
-        capacity=np.maximum(0, amounts_of([*(supply.rooms[j] for j in offering_numbers), *free], resources)),
+        requests=np.column_stack((shapes.requests, *(members.astype(np.int64) for members, _ in rules.caps))),
+        capacity=np.column_stack((capacity, *(most[columns] for _, most in rules.caps))),
         price=np.concatenate((prices, [(node_prices or {}).get(m[0], 0) for m in classes])).astype(np.int64),
         admits=shapes.admits[:, columns],
         most=np.array([UNLIMITED] * len(offering_numbers) + [len(members) for members in classes], dtype=np.int64),
@@ -135,6 +138,11 @@ def kinds_of(
         rank=np.concatenate((rank[offered], np.arange(len(classes)) - len(classes))).astype(np.int64),
         slicing=_slicings(supply, offering_numbers, classes, whole=node_prices is not None),
         slice_use=shapes.slice_use,
+        caps=len(resources) + np.arange(len(rules.caps), dtype=np.int64),
+        apart=tuple(rule.only_kinds(columns) for rule in rules.apart),
+        beside=tuple(rule.only_kinds(columns) for rule in rules.beside),
+        domains=tuple(rule.only_kinds(columns) for rule in rules.domains),
+        cell=rules.cells(columns),
     )
     return Kinds(
         problem=problem,
@@ -149,7 +157,7 @@ def _room_of(supply: Supply, node: int, node_prices: Mapping[int, int] | None) -
     return room.free if node_prices is None else minus(room.existing.node.allocatable, room.reserved)
 
 
-def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[int]:
+def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits, rules: PlaceRules) -> list[int]:
     """One offering of each sort that admits anything, in order."""
     packed = np.packbits(shapes.admits[:, : len(supply.offerings)], axis=0).T
     useful = shapes.admits[:, : len(supply.offerings)].any(axis=0)
@@ -166,6 +174,7 @@ def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[
             one.usd_nanos_per_hour,
             tuple(sorted(room.items())),
             limits.mark(one),
+            rules.mark(j),
             one.gpu_slices and (one.gpu_slices, one.gpu_count, one.gpu_memory_bytes),
         )
         if mark not in seen:
@@ -177,6 +186,7 @@ def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits) -> list[
 def _classes(
     supply: Supply,
     shapes: Shapes,
+    rules: PlaceRules,
     use_nodes: bool,
     node_prices: Mapping[int, int] | None,
     told_apart: Callable[[Room], object],
@@ -192,7 +202,8 @@ def _classes(
         amounts = tuple(sorted(_room_of(supply, number, node_prices).items()))
         taken = _slices_taken(room) if node_prices is None else ()
         price = (node_prices or {}).get(number, 0)
-        mark = (packed[number].tobytes(), amounts, price, _slicing(room.existing.offering, taken), told_apart(room))
+        asked = (rules.mark(len(supply.offerings) + number), told_apart(room))
+        mark = (packed[number].tobytes(), amounts, price, _slicing(room.existing.offering, taken), asked)
         classes.setdefault(mark, []).append(number)
     return [tuple(members) for members in classes.values()]
 

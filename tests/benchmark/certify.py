@@ -26,6 +26,7 @@ from raypipe.packing.patterns import PatternPool, Pricing, generate, solve_maste
 from raypipe.packing.problem import Problem
 from raypipe.packing.rounding import Ledger, cover
 from raypipe.packing.solver import Effort
+from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Masks, pending_demand, resource_names, shapes_of
 from raypipe.planner.limits import limits_of
 from raypipe.planner.supply import kinds_of, supply_of
@@ -40,10 +41,13 @@ def problem_of(folder: Path, catalog: Path) -> Problem:
     cluster = read_paths([folder]).clusters[0]
     supply = supply_of(cluster, load(catalog))
     wanted = pending_demand(cluster)
-    masks = Masks((supply.filters, supply.node_filters), np.ones(len(supply.offerings), dtype=bool))
+    roles = Roles((one.spec for one in wanted), (), supply.offerings, ())
+    masks = Masks((supply.filters, supply.node_filters), np.ones(len(supply.offerings), dtype=bool), roles)
     resources = resource_names(wanted)
     shapes = shapes_of(wanted, masks, resources)
-    problem = kinds_of(supply, shapes, limits_of(cluster, ()), resources).problem
+    problem = kinds_of(
+        supply, shapes, limits_of(cluster, ()), resources, roles.rules(shapes.specs, shapes.admits)
+    ).problem
     return problem.only_kinds(undominated(problem))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from raypipe.model.pods import PodSpec
 from raypipe.model.workloads import Gang
+from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Masks, Shapes, Wanted, shapes_of
 from raypipe.planner.nodes import node_prefix
 from raypipe.planner.order import candidates
@@ -26,7 +27,7 @@ def wanted(
 
 
 def order_of(pods: list[Wanted], gangs: list[Gang] | None = None) -> list[tuple[str, ...]]:
-    shapes: Shapes = shapes_of(pods, Masks([Anywhere()], np.array([True])), ("cpu", "pods"))
+    shapes: Shapes = shapes_of(pods, Masks([Anywhere()], np.array([True]), Roles((), (), (), ())), ("cpu", "pods"))
     return [tuple(pods[w].key for w in one.pods) * one.unit.times for one in candidates(pods, gangs or [], shapes)]
 
 
@@ -66,7 +67,7 @@ def test_each_copy_of_a_leader_worker_set_is_admitted_by_itself() -> None:
 
 
 def _shapes(pods: list[Wanted]) -> Shapes:
-    return shapes_of(pods, Masks([Anywhere()], np.array([True])), ("cpu", "pods"))
+    return shapes_of(pods, Masks([Anywhere()], np.array([True]), Roles((), (), (), ())), ("cpu", "pods"))
 
 
 def test_node_names_carry_a_mark_where_the_cluster_name_had_to_be_changed() -> None:

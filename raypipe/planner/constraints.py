@@ -1,0 +1,377 @@
+"""What pods ask of each other, worked out once for a cluster: who asks, who is meant, and where bound pods stand.
+
+Every anti-affinity term, spread constraint, affinity and host port that anybody has is an *ask*. A pod's *role* is the
+asks that are its own and those that mean it; pods of one role are alike here. From asks and places (offerings, then
+existing nodes) follow
+
+* the places that a role is forbidden by pods that stay where they are;
+* the rules of the packing problem (`raypipe.packing.rules`): an ask over hostnames that means its own pods alone is a
+  cap; other asks over hostnames are `Apart` and `Beside`; asks over any other label are `DomainRule`s.
+
+Definitions (kube-scheduler's, for the pods as they stand in the end): over hostnames the emptiest node counts as empty,
+since a new one always can be; the domains of a spread are the values of its key among offerings that can hold the pod
+and existing nodes that its selectors admit; bound pods count, terminating ones for anti-affinity and ports only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from raypipe.model.constraints import HostPort, PodSelector, Spread
+from raypipe.model.nodes import Offering
+from raypipe.model.pods import BoundPods, PodSpec
+from raypipe.model.requirements import HOSTNAME, Operator, tolerated
+from raypipe.packing.arrays import Bools, Ints
+from raypipe.packing.rules import Apart, Beside, DomainRule, Form
+from raypipe.planner.rooms import Room
+
+ENDLESS = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One thing that pods ask: `form` "apart", "together", "spread" or "port", within domains of `key`.
+
+    selectors: pods that are meant match all of them (a port means pods with a port that conflicts).
+    """
+
+    form: str
+    key: str
+    selectors: tuple[PodSelector, ...] = ()
+    spread: Spread | None = None
+    port: HostPort | None = None
+
+    def means(self, spec: PodSpec) -> bool:
+        if self.port is not None:
+            return any(self.port.conflicts_with(port) for port in spec.host_ports)
+        return all(one.matches(spec.namespace, spec.labels) for one in self.selectors)
+
+
+def _asks_of(spec: PodSpec) -> list[_Ask]:
+    asks = [_Ask("apart", term.topology_key, (term.pods,)) for term in spec.pod_anti_affinity]
+    asks += [_Ask("spread", one.topology_key, (one.pods,), spread=one) for one in spec.spread if one.required]
+    together = tuple(term.pods for term in spec.pod_affinity)
+    asks += [_Ask("together", key, together) for key in dict.fromkeys(term.topology_key for term in spec.pod_affinity)]
+    asks += [_Ask("port", HOSTNAME, port=port) for port in spec.host_ports]
+    return list(dict.fromkeys(asks))
+
+
+def asks_anything(spec: PodSpec) -> bool:
+    """Whether a pod asks anything of others."""
+    return bool(
+        spec.pod_anti_affinity or spec.pod_affinity or spec.host_ports or any(one.required for one in spec.spread)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """Asks that are a pod's own, and those that mean it, by number."""
+
+    own: tuple[int, ...] = ()
+    meant: tuple[int, ...] = ()
+
+
+NO_ROLE = Role()
+
+
+class Roles:
+    """The asks of a cluster's pods, over the places where pods can go."""
+
+    def __init__(
+        self,
+        wanted: Iterable[PodSpec],
+        fixed: Sequence[BoundPods],
+        offerings: Sequence[Offering],
+        nodes: Sequence[Room],
+        *,
+        nodes_exist: bool = True,
+    ) -> None:
+        """`fixed` are the bound pods that stay. nodes_exist: False where a plan is made as if there were no node."""
+        specs = list({id(spec): spec for spec in wanted}.values())
+        self._offerings, self._nodes, self._nodes_exist = offerings, nodes, nodes_exist
+        self._number_of_node = {room.name: len(offerings) + n for n, room in enumerate(nodes)}
+        self._fixed = [one for one in fixed if one.node in self._number_of_node]
+        everybody = [*specs, *(one.spec for one in self._fixed)]
+        self._asks = list(dict.fromkeys(ask for spec in everybody for ask in _asks_of(spec)))
+        self._numbers = {ask: number for number, ask in enumerate(self._asks)}
+        self._roles: dict[int, Role] = {}
+        self._kept: list[PodSpec] = []
+        self._by_label = self._indexed()
+        self._fixed_roles = [self.of(one.spec) for one in self._fixed] if self._asks else []
+        self._meant_by_new = {number for spec in specs for number in self.of(spec).meant} if self._asks else set()
+        self._forbidden: dict[Role, Bools] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether anybody asks anything."""
+        return bool(self._asks)
+
+    def _indexed(self) -> tuple[dict[tuple[str, str], list[int]], list[int]]:
+        """Asks by a label that every pod they mean has; those without one."""
+        by_label: dict[tuple[str, str], list[int]] = {}
+        others: list[int] = []
+        for number, ask in enumerate(self._asks):
+            labels = [one for selector in ask.selectors for one in selector.labels or ()]
+            plain = next((one for one in labels if one.operator is Operator.IN and len(one.values) == 1), None)
+            if plain is None:
+                others.append(number)
+            else:
+                by_label.setdefault((plain.key, plain.values[0]), []).append(number)
+        return by_label, others
+
+    def of(self, spec: PodSpec) -> Role:
+        """The role of a pod."""
+        if not self._asks:
+            return NO_ROLE
+        known = self._roles.get(id(spec))
+        if known is None:
+            by_label, others = self._by_label
+            near = [*others, *(number for item in spec.labels.items() for number in by_label.get(item, ()))]
+            own = tuple(sorted(self._numbers[ask] for ask in _asks_of(spec)))
+            meant = tuple(sorted(number for number in near if self._asks[number].means(spec)))
+            known = self._roles[id(spec)] = Role(own=own, meant=meant)
+            self._kept.append(spec)
+        return known
+
+    # where bound pods stand
+
+    @cached_property
+    def _labels(self) -> list[Mapping[str, str]]:
+        labels = [room.existing.node.labels if self._nodes_exist else {} for room in self._nodes]
+        return [*(one.labels for one in self._offerings), *labels]
+
+    def _values(self, key: str) -> np.ndarray:
+        """The value of a label at each place, (places,) of text or None; at an offering a hostname is its own."""
+        if key not in self._value_cache:
+            values: list[object] = [labels.get(key) for labels in self._labels]
+            if key == HOSTNAME:
+                values = list(range(len(values)))
+            self._value_cache[key] = np.array(values, dtype=object)
+        return self._value_cache[key]
+
+    @cached_property
+    def _value_cache(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def _standing(self, number: int, *, own: bool) -> Ints:
+        """Bound pods that an ask means (or whose own it is) at each place, (places,)."""
+        ask = self._asks[number]
+        counts = np.zeros(len(self._labels), dtype=np.int64)
+        for one, role in zip(self._fixed, self._fixed_roles, strict=True):
+            if number in (role.own if own else role.meant) and not (ask.form == "spread" and one.terminating):
+                counts[self._number_of_node[one.node]] += one.count
+        return counts
+
+    def forbidden(self, spec: PodSpec) -> Bools | None:
+        """Where pods that stay keep a pod away, (places,); None: nowhere."""
+        role = self.of(spec)
+        if role == NO_ROLE:
+            return None
+        if role not in self._forbidden:
+            forbidden: Bools = np.zeros(len(self._labels), dtype=bool)
+            for number in role.own:
+                forbidden |= self._kept_away_by_own(number, meant=number in role.meant)
+            for number in role.meant:
+                if self._asks[number].form == "apart":
+                    forbidden |= self._same_domain(number, self._standing(number, own=True) > 0)
+            self._forbidden[role] = forbidden
+        return self._forbidden[role]
+
+    def _kept_away_by_own(self, number: int, *, meant: bool) -> Bools:
+        ask = self._asks[number]
+        standing = self._standing(number, own=False)
+        homeless: Bools = np.array([value is None for value in self._values(ask.key)], dtype=bool)
+        if ask.form in ("apart", "port"):
+            return self._same_domain(number, standing > 0)
+        if ask.form == "together":
+            nobody = not standing.any() and not meant and number not in self._meant_by_new
+            return np.ones_like(homeless) if nobody else homeless
+        assert ask.spread is not None
+        if ask.key == HOSTNAME:
+            return standing + int(meant) > ask.spread.max_skew
+        return homeless
+
+    def _same_domain(self, number: int, places: Bools) -> Bools:
+        """Places in the domains of an ask's key that hold one of `places`."""
+        if not places.any():
+            return places
+        values = self._values(self._asks[number].key)
+        held = {value for value in values[places] if value is not None}
+        return np.array([value in held for value in values], dtype=bool)
+
+    # rules for packing
+
+    def rules(self, specs: Sequence[PodSpec], admits: Bools) -> PlaceRules:
+        """The rules that pods of these shapes ask, with `admits` (K, places)."""
+        roles = [self.of(spec) for spec in specs]
+        rules = PlaceRules(len(self._labels))
+        asked = sorted({number for role in roles for number in role.own})
+        for number in asked:
+            owners = np.array([number in role.own for role in roles], dtype=bool)
+            members = np.array([number in role.meant for role in roles], dtype=bool)
+            self._add(rules, number, owners, members, specs, admits)
+        return rules
+
+    def _add(
+        self, rules: PlaceRules, number: int, owners: Bools, members: Bools, specs: Sequence[PodSpec], admits: Bools
+    ) -> None:
+        ask = self._asks[number]
+        standing = self._standing(number, own=False)
+        if ask.form == "spread" and ask.key != HOSTNAME:
+            for same in _alike(owners, specs, admits):
+                self._add_spread(rules, number, same, members, specs, admits, standing)
+        elif ask.form == "together":
+            seed = not standing.any()
+            if ask.key == HOSTNAME:
+                rules.beside.append(Beside(owners=owners, members=members, held=standing > 0, seed=seed))
+            else:
+                domain, base, _ = self._domains(ask.key, standing)
+                rules.domains.append(_rule(Form.TOGETHER, owners, members, domain, base, seed=seed))
+        elif ask.key == HOSTNAME:
+            most = 1 if ask.spread is None else ask.spread.max_skew
+            for both in (True, False):
+                some = owners & (members if both else ~members)
+                if some.any():
+                    rules.add_on_node(some, members, standing, most if both or ask.spread is not None else 0)
+        else:
+            domain, base, _ = self._domains(ask.key, standing)
+            for both in (True, False):
+                some = owners & (members if both else ~members)
+                if some.any() and members.any():
+                    rules.domains.append(_rule(Form.APART, some, members, domain, base, most=int(both)))
+
+    def _domains(self, key: str, standing: Ints) -> tuple[Ints, Ints, dict[object, int]]:
+        """The number of each place's domain, (places,), bound pods by domain, and the numbers."""
+        values = self._values(key)
+        numbers = {value: n for n, value in enumerate(sorted({value for value in values if value is not None}))}
+        domain = np.array([numbers.get(value, -1) for value in values], dtype=np.int64)
+        base = np.zeros(len(numbers), dtype=np.int64)
+        within = domain >= 0
+        np.add.at(base, domain[within], standing[within])
+        return domain, base, numbers
+
+    def _add_spread(
+        self,
+        rules: PlaceRules,
+        number: int,
+        owners: Bools,
+        members: Bools,
+        specs: Sequence[PodSpec],
+        admits: Bools,
+        standing: Ints,
+    ) -> None:
+        spread = self._asks[number].spread
+        assert spread is not None
+        first = int(np.flatnonzero(owners)[0])
+        counted = np.array([self._counts(spread, specs[first], labels, n) for n, labels in enumerate(self._labels)])
+        domain, base, numbers = self._domains(spread.topology_key, np.where(counted, standing, 0))
+        opens = np.concatenate((admits[first, : len(self._offerings)], counted[len(self._offerings) :]))
+        eligible = np.zeros(len(numbers), dtype=bool)
+        eligible[domain[opens & (domain >= 0)]] = True
+        few = int(eligible.sum()) < (spread.min_domains or 1)
+        rules.domains.append(
+            _rule(
+                Form.SPREAD,
+                owners,
+                members,
+                np.where(counted, domain, -1),
+                base,
+                eligible=eligible,
+                most=spread.max_skew,
+                floor_zero=few,
+            )
+        )
+
+    def _counts(self, spread: Spread, spec: PodSpec, labels: Mapping[str, str], place: int) -> bool:
+        """Whether pods at a place count for a spread."""
+        first = len(self._offerings)
+        taints = self._offerings[place].taints if place < first else self._nodes[place - first].existing.node.taints
+        if spread.honors_taints and not tolerated(taints, spec.tolerations):
+            return False
+        return not spread.honors_affinity or spec.selects(labels)
+
+
+def _alike(owners: Bools, specs: Sequence[PodSpec], admits: Bools) -> list[Bools]:
+    """Owners by where they may go and what they select, since that makes the domains of their spread."""
+    groups: dict[object, Bools] = {}
+    for k in np.flatnonzero(owners).tolist():
+        spec = specs[k]
+        mark = (
+            admits[k].tobytes(),
+            tuple(sorted(spec.node_selector.items())),
+            spec.node_affinity,
+            spec.volume_affinity,
+            spec.tolerations,
+        )
+        groups.setdefault(mark, np.zeros_like(owners))[k] = True
+    return list(groups.values())
+
+
+def _rule(
+    form: Form,
+    owners: Bools,
+    members: Bools,
+    domain: Ints,
+    base: Ints,
+    *,
+    eligible: Bools | None = None,
+    most: int = 0,
+    floor_zero: bool = False,
+    seed: bool = False,
+) -> DomainRule:
+    return DomainRule(
+        form=form,
+        owners=owners,
+        members=members,
+        domain=domain,
+        base=base,
+        eligible=np.ones(len(base), dtype=bool) if eligible is None else eligible,
+        most=most,
+        floor_zero=floor_zero,
+        seed=seed,
+    )
+
+
+class PlaceRules:
+    """Rules over places; `on` gives them for the kinds of a problem.
+
+    caps: members (K,) and most a place; their own pods alone ask for it.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self.caps: list[tuple[Bools, Ints]] = []
+        self.apart: list[Apart] = []
+        self.beside: list[Beside] = []
+        self.domains: list[DomainRule] = []
+
+    def add_on_node(self, owners: Bools, members: Bools, standing: Ints, most: int) -> None:
+        """At most `most` members on a node with an owner, bound ones included."""
+        left = most - standing
+        if not members.any():
+            return
+        if not (members & ~owners).any() and not (owners & ~members).any():
+            self.caps.append((members, np.maximum(left, 0)))
+        else:
+            self.apart.append(Apart(owners=owners, members=members, most=left))
+
+    def mark(self, place: int) -> tuple[int, ...]:
+        """What tells places apart under these rules."""
+        return (
+            *(int(most[place]) for _, most in self.caps),
+            *(int(rule.most[place]) for rule in self.apart),
+            *(int(rule.held[place]) for rule in self.beside),
+            *(int(rule.domain[place]) for rule in self.domains),
+        )
+
+    def cells(self, places: Ints) -> Ints:
+        """Numbers that are equal where places lie in the same domain of every rule; empty without rules."""
+        if not self.domains:
+            return np.zeros(0, dtype=np.int64)
+        domains = np.array([rule.domain[places] for rule in self.domains]).T
+        cells: Ints = np.unique(domains, axis=0, return_inverse=True)[1].astype(np.int64).ravel()
+        return cells
