@@ -18,6 +18,9 @@ from raypipe.packing.admission import Unit
 from raypipe.packing.arrays import Ints
 from raypipe.planner.demand import Shapes, Wanted
 
+type Place = tuple[int, bool, str, str, int]
+"""Where a unit stands in the order: priority (negative), age not known, age, key, after the gang of that key."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
@@ -30,11 +33,16 @@ class Candidate:
 
 def candidates(wanted: Sequence[Wanted], gangs: Sequence[Gang], shapes: Shapes) -> list[Candidate]:
     """Everything that is wanted, in the order in which it is admitted."""
-    by_key = {one.key: w for w, one in enumerate(wanted) if one.gang is not None}
+    by_key = {(one.gang, one.key): w for w, one in enumerate(wanted) if one.gang is not None}
     left = Counter({w: one.count for w, one in enumerate(wanted)})
-    entries: list[tuple[tuple[object, ...], dict[int, int], int, Gang | None]] = []
+    entries: list[tuple[Place, dict[int, int], int, Gang | None]] = []
+    places: dict[str | None, Place] = {}
     for gang in gangs:
-        members = {by_key[key]: count for key, count in gang.minimum.items() if key in by_key and count > 0}
+        members = {
+            by_key[gang.name, key]: count
+            for key, count in gang.minimum.items()
+            if (gang.name, key) in by_key and count > 0
+        }
         if gang.copies <= 0 or not members:
             continue
         copies = min(gang.copies, *(left[w] // count for w, count in members.items()))
@@ -43,20 +51,24 @@ def candidates(wanted: Sequence[Wanted], gangs: Sequence[Gang], shapes: Shapes) 
         for w, count in members.items():
             left[w] -= count * copies
         first = min(wanted[w].key for w in members)
-        entries.append((_place(gang.priority, gang.created, first, 0), members, copies, gang))
+        places[gang.name] = _place(gang.priority, gang.created, first, 0)
+        entries.append((places[gang.name], members, copies, gang))
     for w, one in enumerate(wanted):
         if left[w] > 0:
-            entries.append((_place(one.spec.priority, one.created, one.key, 1), {w: 1}, left[w], None))
+            place = _place(one.spec.priority, one.created, one.key, 1)
+            if one.gang in places:
+                place = max(place, (*places[one.gang][:-1], 1))
+            entries.append((place, {w: 1}, left[w], None))
     entries.sort(key=lambda entry: entry[0])
     return _units(entries, wanted, shapes)
 
 
-def _place(priority: int, created: str | None, key: str, after: int) -> tuple[object, ...]:
+def _place(priority: int, created: str | None, key: str, after: int) -> Place:
     return (-priority, created is None, created or "", key, after)
 
 
 def _units(
-    entries: Sequence[tuple[tuple[object, ...], dict[int, int], int, Gang | None]],
+    entries: Sequence[tuple[Place, dict[int, int], int, Gang | None]],
     wanted: Sequence[Wanted],
     shapes: Shapes,
 ) -> list[Candidate]:

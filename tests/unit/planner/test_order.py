@@ -58,6 +58,18 @@ def test_a_gang_is_one_unit_before_its_own_further_pods() -> None:
     ]
 
 
+def test_pods_beyond_a_gang_come_after_it_though_they_are_older_or_first_by_key() -> None:
+    """A PodGroup has an age of its own, and not all pods that name it belong to its minimum."""
+    pods = [
+        wanted("a", gang="g", created="2020-01-01T00:00:00Z"),
+        wanted("bb", gang="g", created="2026-01-01T00:00:00Z"),
+        wanted("ccc", 2, gang="g", created="2025-01-01T00:00:00Z"),
+        wanted("dddd", created="2025-06-01T00:00:00Z"),
+    ]
+    gang = Gang(name="g", minimum={"bb": 1, "ccc": 1}, created="2026-01-01T00:00:00Z")
+    assert order_of(pods, [gang]) == [("dddd",), ("bb", "ccc"), ("a",), ("ccc",)]
+
+
 def test_each_copy_of_a_leader_worker_set_is_admitted_by_itself() -> None:
     pods = [wanted("LeaderWorkerSet/d/l/leader", 2, gang="g"), wanted("LeaderWorkerSet/d/l/worker", 6, gang="g")]
     minimum = {"LeaderWorkerSet/d/l/leader": 1, "LeaderWorkerSet/d/l/worker": 3}
