@@ -70,8 +70,9 @@ def _wares(cluster: ClusterSnapshot, catalog: Catalog, pools: list[Pool], left_o
         kind = catalog.type_of(cluster.provider, name, cluster.settings.reserve)
         if kind is None or not _is_usable(kind, left_out) or not any(pool.may_be_of(kind) for pool in pools):
             continue
-        prices = spot_admitted(by_type.get(name, ()), cluster.settings, left_out)
-        yield from _priced(kind, _in_zones(prices, cluster), cluster.settings, left_out)
+        listed = by_type.get(name, ())
+        admitted = spot_admitted(listed, cluster.settings, left_out)
+        yield from _priced(kind, _in_zones(admitted, listed, cluster), cluster.settings, left_out)
         yield from reserved.get(name, ())
     for kind, price in custom_types(cluster, left_out):
         yield from _priced(kind, [(price, zone) for zone in cluster.zones], cluster.settings, left_out)
@@ -86,11 +87,13 @@ def _is_usable(kind: InstanceType, left_out: LeftOut) -> bool:
     return kind.memory_bytes > 0
 
 
-def _in_zones(prices: Iterable[Price], cluster: ClusterSnapshot) -> Iterator[tuple[Price, str]]:
-    """One row a declared zone; a row with a zone wins there."""
-    listed = [price for price in prices if price.capacity_type in cluster.capacity_types]
-    zoned = {(price.capacity_type, price.zone) for price in listed if price.zone}
-    for price in listed:
+def _in_zones(
+    admitted: Iterable[Price], listed: Iterable[Price], cluster: ClusterSnapshot
+) -> Iterator[tuple[Price, str]]:
+    """One of the admitted rows a declared zone; a row with a zone wins there, be it admitted or left out."""
+    prices = [price for price in admitted if price.capacity_type in cluster.capacity_types]
+    zoned = {(price.capacity_type, price.zone) for price in (*listed, *prices) if price.zone}
+    for price in prices:
         for zone in cluster.zones:
             if price.zone == zone or (not price.zone and (price.capacity_type, zone) not in zoned):
                 yield price, zone

@@ -144,6 +144,23 @@ def test_a_region_without_spot_prices_says_so(tmp_path: Path) -> None:
     assert "no-spot-prices" not in notes(market(catalog, **place, settings={"spot_price_ratio_estimate": 0.3}))
 
 
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        ("aws,us-east-1,m5.large,spot,0.09,1,a", {"max_spot_price_ratio": 0.5}),
+        ("aws,us-east-1,m5.large,spot,0.04,4,a", {"max_spot_interrupt_bucket": 1}),
+    ],
+    ids=["too dear", "interrupted too often"],
+)
+def test_a_zone_whose_own_row_is_left_out_is_not_sold_at_the_price_of_the_others(
+    row: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    head, *rest = OFFERINGS.splitlines()
+    lines = [head + ",zone", *(line + "," for line in rest), row]
+    offered = market(small(tmp_path, TYPES, "\n".join(lines) + "\n"), zones=("a", "b"), settings=settings).offerings
+    assert [one.zone for one in offered if one.capacity_type == "spot"] == ["b"]
+
+
 def test_an_unknown_interruption_bucket_passes_and_is_counted(tmp_path: Path) -> None:
     catalog = small(tmp_path, TYPES, OFFERINGS.replace("spot,0.04,1", "spot,0.04,"))
     found = market(catalog, settings={"max_spot_interrupt_bucket": 0})
