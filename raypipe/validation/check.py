@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from raypipe.catalog import Catalog
 from raypipe.errors import InvalidPlanError
 from raypipe.model.actions import ActionKind
-from raypipe.model.plan import FILTERS, ClusterPlan, FleetPlan, PlannedNode, Scope, Status
+from raypipe.model.plan import ClusterPlan, FleetPlan, PlannedNode, Scope, Status
 from raypipe.model.snapshot import FleetSnapshot
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.ground import Ground
+from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
 
 MONEY_SLACK = 1.5e-9
 GAP_SLACK = 2e-9
-REASONS = ("no-offering-fits", "constraint", "gang", "limit", "unavailable")
 
 
 def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
@@ -34,13 +34,13 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
             continue
         ground = Ground(cluster, catalog, plan.scope)
         grounds.append((one, ground))
-        violations += [f"{one.name}: {text}" for text in _cluster(one, ground)]
+        violations += [f"{one.name}: {text}" for text in _cluster(one, ground, fleet.limits)]
     violations += _fleet(plan, fleet, grounds)
     if violations:
         raise InvalidPlanError(violations)
 
 
-def _cluster(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+def _cluster(plan: ClusterPlan, ground: Ground, fleet_limits: Collection[str]) -> Iterator[str]:
     for node in plan.nodes:
         for text in node_violations(node, ground):
             yield f"node {node.name}: {text}"
@@ -50,7 +50,7 @@ def _cluster(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     yield from _limits(plan, ground)
     yield from _money(plan, ground)
     yield from _order(plan)
-    yield from _unplaced(plan, ground)
+    yield from left_out_violations(plan, ground, fleet_limits)
     yield from _actions(plan, ground)
 
 
@@ -155,21 +155,6 @@ def _order(plan: ClusterPlan) -> Iterator[str]:
     keys = [(entry.pods, entry.reason) for entry in plan.unplaced]
     if keys != sorted(keys):
         yield "unplaced pods are not in order of key"
-
-
-def _unplaced(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
-    for entry in plan.unplaced:
-        if entry.reason not in REASONS or entry.count <= 0:
-            yield f"unplaced {entry.pods}: {entry.count} for reason {entry.reason!r}"
-        if (entry.reason == "limit") != (entry.limit is not None):
-            yield f"unplaced {entry.pods}: reason {entry.reason} with limit {entry.limit}"
-        names = [one.filter for one in entry.filters]
-        if names != [name for name in FILTERS if name in names]:
-            yield f"unplaced {entry.pods}: filters out of order"
-        if any(one.left == 0 for one in entry.filters[:-1]):
-            yield f"unplaced {entry.pods}: filters go on after the first 0"
-        if entry.reason == "no-offering-fits" and (kind := ground.could_be_bought_for(entry.pods)):
-            yield f"unplaced {entry.pods}: {kind} would hold it, and no limit is named"
 
 
 def _actions(plan: ClusterPlan, ground: Ground) -> Iterator[str]:

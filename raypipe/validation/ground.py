@@ -54,6 +54,19 @@ class Ground:
     def offering(self, mark: Mark) -> Offering | None:
         return self._market.get(mark)
 
+    def offering_of(self, node: PlannedNode) -> Offering | None:
+        """The offering of a node that exists or is bought."""
+        if node.existing:
+            return self.existing[node.name].offering if node.name in self.existing else None
+        return self.offering(self.mark_of(node))
+
+    def reservations(self) -> dict[str, int]:
+        """Nodes of each reservation, by the name of its limit."""
+        return {
+            f"reserved/{entry.get('instanceType')}/{entry.get('zone')}": int(entry.get("count", 0))
+            for entry in self.cluster.settings.reserved
+        }
+
     def reserved_count(self, kind: str, zone: str) -> int:
         """How many nodes of a type are reserved in a zone."""
         return sum(
@@ -132,21 +145,34 @@ class Ground:
             amount += _counts(resource, capacity, price)
         return amount
 
+    def counts(self, resource: str, pool: str | None, offering: Offering) -> int:
+        """What one more node of the offering counts against a limit."""
+        if pool is not None and offering.pool != pool:
+            return 0
+        return _counts(resource, offering.capacity, offering.usd_nanos_per_hour)
+
+    def is_in_gang(self, key: str) -> bool:
+        """Whether pods of the key belong to a gang, and so may wait for others."""
+        if any(key in gang.minimum and gang.copies for gang in self.cluster.gangs):
+            return True
+        return any(group.key == key and group.gang is not None for group in self.cluster.demand)
+
+    def bought_for(self, spec: PodSpec) -> Iterator[tuple[str, Offering]]:
+        """Offerings that hold one such pod, with their type."""
+        for offering in self._market.values():
+            if (
+                not offering.unavailable
+                and self.refused(spec, offering, existing=False, price=offering.usd_nanos_per_hour) is None
+                and fits(spec.requests, minus(offering.allocatable, self.reserved(offering, None)))
+            ):
+                yield offering.instance_type, offering
+
     def could_be_bought_for(self, key: str) -> str | None:
         """An offering without end that would hold one pod of the key, gangs apart."""
         spec = self.specs.get(key)
-        if spec is None or any(key in gang.minimum and gang.copies for gang in self.cluster.gangs):
+        if spec is None or self.is_in_gang(key):
             return None
-        if any(group.key == key and group.gang is not None for group in self.cluster.demand):
-            return None
-        for offering in self._market.values():
-            if offering.max_count is not None or offering.unavailable:
-                continue
-            if self.refused(spec, offering, existing=False, price=offering.usd_nanos_per_hour) is None and fits(
-                spec.requests, minus(offering.allocatable, self.reserved(offering, None))
-            ):
-                return offering.instance_type
-        return None
+        return next((kind for kind, offering in self.bought_for(spec) if offering.max_count is None), None)
 
     def ray_object(self, kind: str, namespace: str, name: str) -> RayObject | None:
         for gang in self.cluster.gangs:

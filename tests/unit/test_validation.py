@@ -17,6 +17,7 @@ from raypipe.model.plan import FleetPlan
 from raypipe.model.pods import BoundPods, DaemonSet, PodGroup, PodSpec
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.model.workloads import Gang, RayObject
+from raypipe.settings import Settings
 from raypipe.validation import check_plan
 from raypipe.validation.eligibility import slices_fit
 
@@ -109,6 +110,9 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a reason that does not exist": (lambda c: c["unplaced"][0].update(reason="mood"), "reason"),
     "a limit without its name": (lambda c: c["unplaced"][0].update(limit=None), "with limit None"),
     "filters out of order": (lambda c: c["unplaced"][0]["filters"].reverse(), "filters"),
+    "a limit that does not exist": (lambda c: c["unplaced"][0].update(limit="cluster/web/mood"), "is no limit"),
+    "a price of a limit that does not exist": (lambda c: c["bound"].update(prices={"x": 1.0}), "which is no limit"),
+    "filters that add": (lambda c: c["unplaced"][0]["filters"][1].update(left=99_999), "filters leave more"),
     "a purchase forgotten": (lambda c: c["actions"].pop(), "BuyNode"),
     "an action twice": (lambda c: c["actions"].append(c["actions"][-1]), "one id"),
     "a resume of what is not suspended": (lambda c: c["actions"][0].update(kind="ResumeRayJob"), "ResumeRayJob"),
@@ -138,6 +142,41 @@ def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: 
     put(bought(cluster), f"{JOB}/head", 1)
     cluster["unplaced"] = [entry for entry in cluster["unplaced"] if entry["pods"] != f"{JOB}/head"]
     with pytest.raises(InvalidPlanError, match="gang"):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+@pytest.mark.parametrize("word", ["has room for it", "one more .* holds it within the limits"])
+def test_a_pod_left_out_for_nothing_is_found(
+    word: str, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog
+) -> None:
+    """The limit is on GPUs, of which the pod asks none; its place on the node is free now."""
+    content = json.loads(plan.to_json())
+    cluster, key = content["clusters"][0], "Deployment/default/web"
+    put(bought(cluster), key, bought(cluster)["pods"][key] - 1)
+    entry = {"pods": key, "count": 1, "reason": "limit", "limit": "cluster/web/nvidia.com/gpu"}
+    cluster["unplaced"].insert(0, entry)
+    with pytest.raises(InvalidPlanError, match=word):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_a_pod_that_one_more_reserved_node_would_hold_is_found(catalog: Catalog) -> None:
+    """Two nodes are reserved and nothing else is sold; a plan that uses one of them leaves a pod out."""
+    entry = {"instanceType": "m5.xlarge", "zone": "us-east-1a", "count": 2, "usdPerHour": "0.1"}
+    cluster = ClusterSnapshot(
+        name="r",
+        zones=("us-east-1a",),
+        capacity_types=(),
+        settings=Settings(reserved=(entry,)),
+        demand=(PodGroup(key="Deployment/default/web", spec=spec(3000, 1), count=3),),
+    )
+    fleet = FleetSnapshot(clusters=(cluster,))
+    plan = plan_fleet(fleet, catalog)
+    check_plan(plan, fleet, catalog)
+    assert [(one.count, one.limit) for one in plan.unplaced] == [(1, "reserved/m5.xlarge/us-east-1a")]
+    content = json.loads(plan.to_json())
+    content["clusters"][0]["nodes"].pop()
+    content["clusters"][0]["unplaced"][0]["count"] = 2
+    with pytest.raises(InvalidPlanError, match=r"one more m5\.xlarge holds it"):
         check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
 
 
