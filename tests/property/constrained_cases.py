@@ -1,7 +1,9 @@
 """Small random cases in which pods ask something of each other: at most 6 pods, 5 offerings, 3 zones, 2 existing nodes.
 
 What is wanted and what exists are model values; what can be bought is plain numbers, which `catalogue` says in
-raypipe's words and `constrained_brute_force` adds up by itself. Every third case has priorities, ages and limits.
+raypipe's words and `constrained_brute_force` adds up by itself. Every third case has priorities, ages and limits; in
+every fourth most pods spread over zones beside nodes that some of them may not use, since which of these count is the
+finest of the rules.
 Preferences and ScheduleAnyway are left out: they are prices, and these cases ask for the least cost.
 """
 
@@ -80,16 +82,45 @@ class Case:
     limits: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Style:
+    """What is drawn how often.
+
+    special: priorities, ages and limits. asks: weights of `ASKS`. keys: weights of `KEYS`. selective: share of groups
+    that select a zone, and of those that select on-demand. tainted: share of existing nodes. nodes: how many there are.
+    """
+
+    special: bool
+    asks: tuple[float, ...] = (5, 4, 7, 2, 2, 3)
+    keys: tuple[float, ...] = (9, 7, 1, 1.5)
+    selective: float = 0.12
+    tainted: float = 0.15
+    nodes: tuple[int, ...] = (0, 1, 2)
+
+
+ASKS = ("apart", "together", "spread", "ports", "volume", "nothing")
+KEYS = (HOSTNAME, ZONE, CAPACITY_TYPE, RACK)
+
+
+def style_of(seed: int) -> Style:
+    """How the case of a seed is drawn."""
+    special = seed % 3 == 0
+    if seed % 4 == 1:
+        return Style(special, (1, 1, 9, 0, 1, 1), (1, 9, 1, 2), selective=0.3, tainted=0.4, nodes=(1, 2, 2))
+    return Style(special)
+
+
 def random_case(seed: int) -> Case:
     """The case of a seed."""
-    draw = random.Random(seed)
-    special = seed % 3 == 0
+    draw, style = random.Random(seed), style_of(seed)
     zones = ZONES[: draw.choice((1, 2, 2, 3, 3, 3))]
     kinds = tuple(_kind(draw, number, zones) for number in range(draw.randint(1, 5)))
-    groups = _groups(draw, zones, special)
-    nodes = tuple(_node(draw, f"node-{number}", draw.choice(kinds)) for number in range(draw.choice((0, 1, 2))))
-    bound = tuple(one for node in nodes for one in _bound(draw, node, groups))
-    return Case(kinds, groups, zones, nodes, bound, _limits(draw) if special else {})
+    groups = _groups(draw, zones, style)
+    nodes = tuple(
+        _node(draw, f"node-{number}", draw.choice(kinds), style) for number in range(draw.choice(style.nodes))
+    )
+    bound = tuple(one for node in nodes for one in _bound(draw, node, groups, style))
+    return Case(kinds, groups, zones, nodes, bound, _limits(draw) if style.special else {})
 
 
 def _kind(draw: random.Random, number: int, zones: tuple[str, ...]) -> Kind:
@@ -109,27 +140,23 @@ def _kind(draw: random.Random, number: int, zones: tuple[str, ...]) -> Kind:
     )
 
 
-def _groups(draw: random.Random, zones: tuple[str, ...], special: bool) -> tuple[PodGroup, ...]:
+def _groups(draw: random.Random, zones: tuple[str, ...], style: Style) -> tuple[PodGroup, ...]:
     """One to four Deployments of together at most six pods, most of which ask something."""
     sizes = draw.choice(((1, 1), (3,), (4,), (2, 2), (3, 2), (1, 2, 2), (2, 2, 1, 1), (1, 1, 1), (5, 1), (6,), (3, 3)))
     groups = []
     for number, count in enumerate(sizes):
         namespace = draw.choice(("default", "default", "other"))
         labels = {"app": "abcd"[number]} | ({"tier": "x"} if draw.random() < 0.3 else {})
-        spec = _spec(draw, namespace, labels, zones, special)
-        created = draw.choice((None, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")) if special else None
+        spec = _spec(draw, namespace, labels, zones, style)
+        created = draw.choice((None, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")) if style.special else None
         groups.append(PodGroup(key=f"Deployment/{namespace}/{'abcd'[number]}", spec=spec, count=count, created=created))
     return tuple(sorted(groups, key=lambda group: group.key))
 
 
-def _spec(
-    draw: random.Random, namespace: str, labels: dict[str, str], zones: tuple[str, ...], special: bool
-) -> PodSpec:
-    asked = draw.choices(
-        ("apart", "together", "spread", "ports", "volume", "nothing"), (5, 4, 7, 2, 2, 3), k=draw.choice((1, 1, 2))
-    )
-    selector = {CAPACITY_TYPE: "on-demand"} if draw.random() < 0.1 else {}
-    selector |= {ZONE: draw.choice(zones)} if draw.random() < 0.15 else {}
+def _spec(draw: random.Random, namespace: str, labels: dict[str, str], zones: tuple[str, ...], style: Style) -> PodSpec:
+    asked = draw.choices(ASKS, style.asks, k=draw.choice((1, 1, 2)))
+    selector = {CAPACITY_TYPE: "on-demand"} if draw.random() < style.selective else {}
+    selector |= {ZONE: draw.choice(zones)} if draw.random() < style.selective else {}
     return PodSpec(
         namespace=namespace,
         labels=labels,
@@ -140,10 +167,10 @@ def _spec(
         },
         node_selector=selector,
         tolerations=(Toleration(key="team", operator="Exists"),) if draw.random() < 0.2 else (),
-        priority=draw.choice((0, 0, 100)) if special else 0,
-        pod_anti_affinity=tuple(_term(draw, namespace, labels) for one in asked if one == "apart"),
-        pod_affinity=tuple(_term(draw, namespace, labels) for one in asked if one == "together"),
-        spread=tuple(_spread(draw, namespace, labels) for one in asked if one == "spread"),
+        priority=draw.choice((0, 0, 100)) if style.special else 0,
+        pod_anti_affinity=tuple(_term(draw, namespace, labels, style) for one in asked if one == "apart"),
+        pod_affinity=tuple(_term(draw, namespace, labels, style) for one in asked if one == "together"),
+        spread=tuple(_spread(draw, namespace, labels, style) for one in asked if one == "spread"),
         host_ports=(_port(draw),) if "ports" in asked else (),
         volume_affinity=(((_is_in(ZONE, draw.choice((*zones, ZONES[2]))),),),) if "volume" in asked else (),
     )
@@ -153,12 +180,8 @@ def _is_in(key: str, *values: str) -> Requirement:
     return Requirement(key=key, operator=Operator.IN, values=values)
 
 
-def _topology(draw: random.Random) -> str:
-    return draw.choices((HOSTNAME, ZONE, CAPACITY_TYPE, RACK), (9, 7, 1, 1.5))[0]
-
-
-def _term(draw: random.Random, namespace: str, labels: dict[str, str]) -> PodTerm:
-    return PodTerm(topology_key=_topology(draw), pods=_pods(draw, namespace, labels))
+def _term(draw: random.Random, namespace: str, labels: dict[str, str], style: Style) -> PodTerm:
+    return PodTerm(topology_key=draw.choices(KEYS, style.keys)[0], pods=_pods(draw, namespace, labels))
 
 
 def _pods(draw: random.Random, namespace: str, labels: dict[str, str]) -> PodSelector:
@@ -180,14 +203,14 @@ def _pods(draw: random.Random, namespace: str, labels: dict[str, str]) -> PodSel
     return PodSelector(namespaces=namespaces, labels=chosen)
 
 
-def _spread(draw: random.Random, namespace: str, labels: dict[str, str]) -> Spread:
+def _spread(draw: random.Random, namespace: str, labels: dict[str, str], style: Style) -> Spread:
     return Spread(
-        topology_key=_topology(draw),
+        topology_key=draw.choices(KEYS, style.keys)[0],
         max_skew=draw.choice((1, 1, 2)),
         pods=_pods(draw, namespace, labels),
         min_domains=draw.choice((None, None, None, 2, 3)),
-        honors_affinity=draw.random() < 0.8,
-        honors_taints=draw.random() < 0.3,
+        honors_affinity=draw.random() < 0.7,
+        honors_taints=draw.random() < 0.5,
     )
 
 
@@ -199,7 +222,7 @@ def _port(draw: random.Random) -> HostPort:
     )
 
 
-def _node(draw: random.Random, name: str, kind: Kind) -> Node:
+def _node(draw: random.Random, name: str, kind: Kind, style: Style) -> Node:
     """A node of a kind, sometimes in a zone where nothing is bought, tainted, closed, or without a zone."""
     zone = kind.zone or draw.choice(ZONES)
     labels = kind.labels(zone) | {HOSTNAME: name}
@@ -210,12 +233,12 @@ def _node(draw: random.Random, name: str, kind: Kind) -> Node:
         labels=labels,
         capacity={"cpu": kind.vcpu * 1000, "memory": kind.memory_mib * MIB},
         allocatable={"cpu": kind.cpu_m, "memory": kind.allocatable_mib * MIB, "pods": kind.pods},
-        taints=(BATCH,) if draw.random() < 0.15 else (),
+        taints=(BATCH,) if draw.random() < style.tainted else (),
         open=draw.random() < 0.9,
     )
 
 
-def _bound(draw: random.Random, node: Node, groups: tuple[PodGroup, ...]) -> list[BoundPods]:
+def _bound(draw: random.Random, node: Node, groups: tuple[PodGroup, ...], style: Style) -> list[BoundPods]:
     """Up to two lots of pods that stay there: of one of the groups, or of nobody wanted any more."""
     pods = []
     for number in range(draw.choice((0, 1, 2, 2))):
@@ -233,7 +256,7 @@ def _bound(draw: random.Random, node: Node, groups: tuple[PodGroup, ...]) -> lis
                 namespace=namespace,
                 labels=labels,
                 requests={"cpu": draw.choice((100, 400, 800)), "memory": 512 * MIB, "pods": 1},
-                pod_anti_affinity=(_term(draw, namespace, labels),) if draw.random() < 0.25 else (),
+                pod_anti_affinity=(_term(draw, namespace, labels, style),) if draw.random() < 0.25 else (),
                 host_ports=(_port(draw),) if draw.random() < 0.2 else (),
             )
         pods.append(BoundPods(node=node.name, key=key, spec=spec, counted=not terminating, terminating=terminating))
