@@ -11,6 +11,7 @@ from raypipe.model.actions import ActionKind
 from raypipe.model.plan import ClusterPlan, FleetPlan, PlannedNode, Scope, Status
 from raypipe.model.snapshot import FleetSnapshot
 from raypipe.quantities import NANOS_PER_USD
+from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
@@ -44,6 +45,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, fleet_limits: Collection[str]) -
     for node in plan.nodes:
         for text in node_violations(node, ground):
             yield f"node {node.name}: {text}"
+    yield from constraint_violations(plan, ground)
     yield from _coverage(plan, ground)
     yield from _gangs(plan, ground)
     yield from _reserved_counts(plan, ground)

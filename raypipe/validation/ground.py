@@ -28,6 +28,7 @@ class Ground:
         self.scope = scope
         self._catalog = catalog
         self._refused: dict[tuple[int, int], str | None] = {}
+        self._rooms: dict[int, Resources] = {}
 
     @property
     def pending(self) -> bool:
@@ -46,6 +47,10 @@ class Ground:
         return {
             (one.instance_type, one.zone, one.capacity_type, one.pool, bool(one.gpu_slices)): one for one in offerings
         }
+
+    @property
+    def offerings(self) -> Iterable[Offering]:
+        return self._market.values()
 
     def mark_of(self, node: PlannedNode) -> Mark:
         sliced = "nvidia.com/gpu.shared" in node.allocatable and "nvidia.com/gpu" not in node.allocatable
@@ -145,6 +150,17 @@ class Ground:
             amount += _counts(resource, capacity, price)
         return amount
 
+    def can_hold(self, spec: PodSpec, offering: Offering) -> bool:
+        """Whether one pod fits on an empty node of an offering that can be had now, and may be there."""
+        if offering.unavailable:
+            return False
+        if id(offering) not in self._rooms:
+            self._rooms[id(offering)] = minus(offering.allocatable, self.reserved(offering, None))
+        return (
+            fits(spec.requests, self._rooms[id(offering)])
+            and self.refused(spec, offering, existing=False, price=offering.usd_nanos_per_hour) is None
+        )
+
     def counts(self, resource: str, pool: str | None, offering: Offering) -> int:
         """What one more node of the offering counts against a limit."""
         if pool is not None and offering.pool != pool:
@@ -160,11 +176,7 @@ class Ground:
     def bought_for(self, spec: PodSpec) -> Iterator[tuple[str, Offering]]:
         """Offerings that hold one such pod, with their type."""
         for offering in self._market.values():
-            if (
-                not offering.unavailable
-                and self.refused(spec, offering, existing=False, price=offering.usd_nanos_per_hour) is None
-                and fits(spec.requests, minus(offering.allocatable, self.reserved(offering, None)))
-            ):
+            if self.can_hold(spec, offering):
                 yield offering.instance_type, offering
 
     def could_be_bought_for(self, key: str) -> str | None:

@@ -12,9 +12,11 @@ import pytest
 from raypipe.catalog import Catalog, load
 from raypipe.errors import InvalidPlanError
 from raypipe.fleet import plan_fleet
+from raypipe.model.constraints import PodSelector, PodTerm
 from raypipe.model.nodes import Node
 from raypipe.model.plan import FleetPlan
 from raypipe.model.pods import BoundPods, DaemonSet, PodGroup, PodSpec
+from raypipe.model.requirements import HOSTNAME
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.model.workloads import Gang, RayObject
 from raypipe.settings import Settings
@@ -186,6 +188,19 @@ def test_what_a_pod_may_not_use_is_refused(plan: FleetPlan, fleet: FleetSnapshot
     picky = dataclasses.replace(cluster.demand[0], spec=reserved)
     changed = dataclasses.replace(cluster, demand=(picky, *cluster.demand[1:]))
     with pytest.raises(InvalidPlanError, match="capacity type"):
+        check_plan(plan, dataclasses.replace(fleet, clusters=(changed,)), catalog)
+
+
+def test_what_pods_ask_of_each_other_is_held_against_a_plan(
+    plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog
+) -> None:
+    cluster = fleet.clusters[0]
+    alone = PodTerm(topology_key=HOSTNAME, pods=PodSelector(labels=()))
+    lonely = dataclasses.replace(cluster.demand[0].spec, pod_anti_affinity=(alone,))
+    changed = dataclasses.replace(
+        cluster, demand=(dataclasses.replace(cluster.demand[0], spec=lonely), *cluster.demand[1:])
+    )
+    with pytest.raises(InvalidPlanError, match="web: anti-affinity: Deployment/default/web has"):
         check_plan(plan, dataclasses.replace(fleet, clusters=(changed,)), catalog)
 
 
