@@ -324,8 +324,7 @@ class World:
             if key in q.labels
             and not q.terminating
             and _means(spread.pods, q)
-            and (spec.selects(q.labels) or not spread.honors_affinity)
-            and (tolerated(q.taints, spec.tolerations) or not spread.honors_taints)
+            and _counts_for(spec, spread, q.labels, q.taints)
         ]
         domains = self._domains(spec, spread)
         least = min(counted.count(domain) for domain in domains)
@@ -334,13 +333,9 @@ class World:
         return all(counted.count(owner.labels[key]) - least <= spread.max_skew for owner in owners)
 
     def _domains(self, spec: PodSpec, spread: Spread) -> set[str]:
-        """Values among offerings that could hold the pod, and among existing nodes that it selects, full or not."""
+        """Values among offerings that could hold the pod, and among existing nodes that count for it, full or not."""
         machines = [one for one in self.for_sale if _holds_one(one, spec)]
-        machines += [
-            one
-            for one in self.existing
-            if spec.selects(one.labels) and (tolerated(one.taints, spec.tolerations) or not spread.honors_taints)
-        ]
+        machines += [one for one in self.existing if _counts_for(spec, spread, one.labels, one.taints)]
         return {one.labels[spread.topology_key] for one in machines if spread.topology_key in one.labels}
 
     def _can_come_in_turn(self, pods: Sequence[Pod]) -> bool:
@@ -433,6 +428,13 @@ def _are_together(p: Pod, q: Pod, key: str) -> bool:
 
 def _required(spec: PodSpec) -> list[Spread]:
     return [one for one in spec.spread if one.required]
+
+
+def _counts_for(spec: PodSpec, spread: Spread, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
+    """Whether a node counts for the spread of a pod, by its two policies."""
+    if spread.honors_affinity and not spec.selects(labels):
+        return False
+    return not spread.honors_taints or tolerated(taints, spec.tolerations)
 
 
 def _take_one_port(p: Pod, q: Pod) -> bool:

@@ -276,6 +276,21 @@ HANDMADE = {
         ),
         Best((1,), 12),
     ),
+    "and then an existing node that the owner does not select opens its zone": (
+        Case(
+            (CHEAP_IN_A,),
+            (
+                group(
+                    "a",
+                    2,
+                    spread=(Spread(topology_key=ZONE, max_skew=1, pods=apps("a"), honors_affinity=False),),
+                    node_selector={ZONE: ZONE_A},
+                ),
+            ),
+            nodes=(node(kind=CHEAP_IN_A, zone=ZONE_B),),
+        ),
+        Best((1,), 5),
+    ),
     "a tainted node opens its zone": (
         Case(
             (SMALL,),
