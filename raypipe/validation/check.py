@@ -15,6 +15,7 @@ from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
+from raypipe.validation.told import fleet_violations, told_violations
 
 MONEY_SLACK = 1.5e-9
 GAP_SLACK = 2e-9
@@ -37,6 +38,7 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
         grounds.append((one, ground))
         violations += [f"{one.name}: {text}" for text in _cluster(one, ground, fleet.limits)]
     violations += _fleet(plan, fleet, grounds)
+    violations += fleet_violations(plan, fleet, catalog)
     if violations:
         raise InvalidPlanError(violations)
 
@@ -54,6 +56,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, fleet_limits: Collection[str]) -
     yield from _order(plan)
     yield from left_out_violations(plan, ground, fleet_limits)
     yield from _actions(plan, ground)
+    yield from told_violations(plan, ground)
 
 
 def _coverage(plan: ClusterPlan, ground: Ground) -> Iterator[str]:

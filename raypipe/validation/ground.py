@@ -14,6 +14,7 @@ from raypipe.model.requirements import NODEPOOL
 from raypipe.model.resources import Resources, fits, minus, times, total
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.model.workloads import RayObject
+from raypipe.quantities import usd
 from raypipe.validation.eligibility import refused_by
 
 type Mark = tuple[str, str, str, str | None, bool]
@@ -58,6 +59,14 @@ class Ground:
 
     def offering(self, mark: Mark) -> Offering | None:
         return self._market.get(mark)
+
+    def prices_of(self, kind: str, capacity_type: str) -> set[float]:
+        """What a type costs in the zones and pools where it is sold, $/h."""
+        return {
+            usd(one.usd_nanos_per_hour)
+            for one in self._market.values()
+            if (one.instance_type, one.capacity_type) == (kind, capacity_type)
+        }
 
     def offering_of(self, node: PlannedNode) -> Offering | None:
         """The offering of a node that exists or is bought."""

@@ -43,6 +43,12 @@ def _existing(node: PlannedNode, ground: Ground) -> Iterator[str]:
     price = None if one.usd_nanos_per_hour is None else usd(one.usd_nanos_per_hour)
     if node.usd_per_hour != price:
         yield f"costs {price}, not {node.usd_per_hour}"
+    list_price = None if one.list_usd_nanos_per_hour is None else usd(one.list_usd_nanos_per_hour)
+    facts = one.offering
+    stated = (node.instance_type, node.region, node.zone, node.capacity_type, node.pool, node.list_usd_per_hour)
+    true = (facts.instance_type, facts.region, facts.zone, facts.capacity_type, facts.pool, list_price)
+    if stated != true:
+        yield f"says type, region, zone, capacity type, pool and list price {stated}, its labels {true}"
     bound = Counter[str]()
     for pods in ground.bound_on(node.name):
         if pods.counted:
@@ -85,6 +91,8 @@ def _pods(node: PlannedNode, offering: Offering, price: int | None, ground: Grou
         if refused is not None:
             yield f"{key} may not be there: {refused}"
     added = total(times(spec.requests, count) for spec, count in specs)
+    if node.added and (text := _shares(node, ground)) is not None:
+        yield text
     if node.existing:
         specs += [(pods.spec, pods.count) for pods in ground.bound_on(node.name) if pods.counted]
     requested = total(times(spec.requests, count) for spec, count in specs)
@@ -103,6 +111,21 @@ def _pods(node: PlannedNode, offering: Offering, price: int | None, ground: Grou
     ):
         if dict(shown) != {name: format_quantity(true.get(name, 0), name) for name in names}:
             yield f"{title} says {dict(shown)}"
+
+
+def _shares(node: PlannedNode, ground: Ground) -> str | None:
+    """What is wrong with who is together: with `dedicated` every pod is alone, with `shared` every large one."""
+    cluster, pods = ground.cluster, sum(node.pods.values())
+    if cluster.packing == "joint" or pods <= 1:
+        return None
+    if cluster.packing == "dedicated":
+        return f"{pods} pods share it, and packing is dedicated"
+    bound = [one.spec for one in ground.bound_on(node.name) if one.counted] if node.existing else []
+    for spec in (*bound, *(ground.specs[key] for key in node.added if key in ground.specs)):
+        asked = [spec.requests.get(name, 0) >= amount for name, amount in cluster.dedicated_from.items()]
+        if spec.wants_gpu or spec.instance_annotation or any(asked):
+            return f"{pods} pods share it, and one of them is to have a node of its own"
+    return None
 
 
 def _slices(specs: list[tuple[PodSpec, int]], offering: Offering, node: PlannedNode, ground: Ground) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,23 @@ def put(node: dict[str, Any], key: str, count: int) -> None:
     node["pods"][key] = node["added"][key] = count
 
 
+def asked(cluster: dict[str, Any]) -> list[Any]:
+    """The requirements of the last purchase."""
+    found: list[Any] = cluster["actions"][-1]["set"]["spec"]["requirements"]
+    return found
+
+
+def carried(cluster: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of the last purchase."""
+    found: dict[str, Any] = cluster["actions"][-1]["set"]["metadata"]
+    return found
+
+
+def rename(cluster: dict[str, Any], name: str) -> None:
+    bought(cluster).update(name=name)
+    cluster["nodes"].sort(key=lambda node: node["name"])
+
+
 MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a pod too few": (lambda c: put(bought(c), "Deployment/default/web", 1), "placed and"),
     "a pod that nobody asked for": (lambda c: put(bought(c), "Pod/default/ghost", 1), "nobody asked for"),
@@ -115,6 +133,24 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a limit that does not exist": (lambda c: c["unplaced"][0].update(limit="cluster/web/mood"), "is no limit"),
     "a price of a limit that does not exist": (lambda c: c["bound"].update(prices={"x": 1.0}), "which is no limit"),
     "filters that add": (lambda c: c["unplaced"][0]["filters"][1].update(left=99_999), "filters leave more"),
+    "another decision in a name": (lambda c: rename(c, "web-0123456789-0001"), "does not carry the decision"),
+    "another zone of a node that exists": (lambda c: kept(c).update(zone="us-east-1b"), "its labels"),
+    "a pool that a node is not of": (lambda c: kept(c).update(pool="p"), "its labels"),
+    "another context": (lambda c: c.update(context="prod"), "context says"),
+    "a decision id that is none": (lambda c: c.update(decision_id="mood"), "12 hex digits"),
+    "a purchase of another type": (lambda c: asked(c)[0].update(values=["m5.8xlarge"]), "requirements say"),
+    "a purchase of one type or another": (lambda c: asked(c)[0]["values"].append("m5.8xlarge"), "requirements say"),
+    "a purchase in no zone": (lambda c: asked(c).pop(1), "requirements say"),
+    "a purchase for nobody": (lambda c: carried(c)["annotations"].update({"raypipe.io/pods": "{}"}), "pods say"),
+    "a purchase of another decision": (lambda c: carried(c)["annotations"].clear(), "decision say"),
+    "a purchase of another's": (lambda c: carried(c)["labels"].update({"raypipe.io/cluster": "b"}), "labels say"),
+    "a purchase whatever is there": (lambda c: c["actions"][-1].update(precondition={}), "relies on"),
+    "an action of another decision": (lambda c: c["actions"][-1].update(id="0123456789ab"), "its id"),
+    "a kind chosen that is not bought": (lambda c: c["considered"][-1].update(chosen=True, why_not=None), "as chosen"),
+    "an alternative at another price": (lambda c: c["considered"][-1].update(usd_per_hour=0.01), "considered"),
+    "an objective below its terms": (lambda c: c["objective"].update(value=0.01), "objective"),
+    "a price of nobody": (lambda c: c["marginal_usd_per_hour"].update(x=1.0), "marginal price of x"),
+    "savings above the cost": (lambda c: c["consolidation"].update(usd_per_hour_saved=99.0, actions=1), "saves 99"),
     "a purchase forgotten": (lambda c: c["actions"].pop(), "BuyNode"),
     "an action twice": (lambda c: c["actions"].append(c["actions"][-1]), "one id"),
     "a resume of what is not suspended": (lambda c: c["actions"][0].update(kind="ResumeRayJob"), "ResumeRayJob"),
@@ -136,6 +172,50 @@ def test_a_broken_promise_is_named(name: str, plan: FleetPlan, fleet: FleetSnaps
     change(content["clusters"][0])
     with pytest.raises(InvalidPlanError, match=word):
         check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+FLEET_MUTATIONS: dict[str, tuple[str, object]] = {
+    "a status too good": ("status", "within-gap"),
+    "admission said to be approximated": ("admission", "heuristic"),
+    "another count of unpriced nodes": ("unpriced_nodes", 7),
+    "another decision": ("decision_id", "0123456789ab"),
+    "another snapshot": ("inputs.snapshot", "sha256:0"),
+    "another catalogue": ("inputs.catalog", "sha256:0"),
+    "other settings": ("inputs.settings", "sha256:0"),
+    "a comparison that nobody made": ("usd_per_hour.on_demand_only", 1.0),
+    "an objective below its terms": ("objective.value", 0.01),
+}
+
+
+@pytest.mark.parametrize("name", FLEET_MUTATIONS)
+def test_a_broken_promise_of_the_fleet_is_named(
+    name: str, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog
+) -> None:
+    field, value = FLEET_MUTATIONS[name]
+    content = json.loads(plan.to_json())
+    *path, last = field.split(".")
+    place = content
+    for part in path:
+        place = place[part]
+    place[last] = value
+    with pytest.raises(InvalidPlanError, match=f"{re.escape(field)} says"):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+@pytest.mark.parametrize(
+    ("mode", "word"),
+    [("dedicated", "packing is dedicated"), ("shared", "is to have a node of its own")],
+)
+def test_pods_that_share_a_node_against_the_packing_mode_are_found(
+    mode: str, word: str, fleet: FleetSnapshot, catalog: Catalog
+) -> None:
+    """A joint plan under another mode: the pods of 1500m are large where 1 core is the threshold."""
+    joint = dataclasses.replace(fleet.clusters[0], nodes=(), bound=(), gangs=(), demand=fleet.clusters[0].demand[:1])
+    plan = plan_fleet(FleetSnapshot(clusters=(joint,)), catalog)
+    assert any(sum(node.pods.values()) > 1 for node in plan.clusters[0].nodes)
+    other = dataclasses.replace(joint, packing=mode, dedicated_from={"cpu": 1000})
+    with pytest.raises(InvalidPlanError, match=word):
+        check_plan(plan, FleetSnapshot(clusters=(other,)), catalog)
 
 
 def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:

@@ -1,0 +1,161 @@
+"""What a plan tells beside where pods are: actions, the objective, kinds considered, and the fleet's sums and digests.
+
+What is bought is carried out from the actions, so each purchase must be that of its node, field by field. Reasons,
+notes and counts of work are words about the search and are not checked; nor are prices of pods, which follow from a
+proof and not from the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from raypipe.catalog import Catalog
+from raypipe.model.actions import Action, ActionKind, action_id
+from raypipe.model.plan import Admission, ClusterPlan, FleetPlan, Objective, PlannedNode, Status
+from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
+from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest
+from raypipe.quantities import NANOS_PER_USD
+from raypipe.validation.ground import Ground
+
+SLACK_USD = 1.5e-9
+_ID = re.compile(r"[0-9a-f]{12}")
+
+
+def told_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """Everything told of a cluster that is not so."""
+    if plan.context != ground.cluster.context:
+        yield f"context says {plan.context}, not {ground.cluster.context}"
+    if not _ID.fullmatch(plan.decision_id):
+        yield f"decision id {plan.decision_id!r} is not 12 hex digits"
+    yield from _purchases(plan, ground)
+    yield from _considered(plan, ground)
+    yield from _objective(plan.objective, plan.usd_per_hour.after)
+    for key, price in plan.marginal_usd_per_hour.items():
+        if key not in ground.wanted or not price >= -SLACK_USD:
+            yield f"marginal price of {key} is {price}"
+    saved, actions = plan.consolidation.usd_per_hour_saved, plan.consolidation.actions
+    if not 0 <= saved <= plan.usd_per_hour.after + SLACK_USD or actions < 0 or (actions and not saved):
+        yield f"consolidation saves {saved} in {actions} actions"
+
+
+def _purchases(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    nodes = {node.name: node for node in plan.nodes if not node.existing}
+    for name in nodes:
+        if f"-{plan.decision_id[:10]}-" not in name:
+            yield f"node {name}: its name does not carry the decision {plan.decision_id[:10]}"
+    for action in plan.actions:
+        if action.id != action_id(plan.decision_id, action.kind, action.object):
+            yield f"{action.kind} of {action.object.name}: its id {action.id} is not that of the decision"
+        node = nodes.get(action.object.name)
+        if action.kind is ActionKind.BUY_NODE and node is not None:
+            for text in _purchase(action, node, plan, ground):
+                yield f"BuyNode {node.name}: {text}"
+
+
+def _purchase(action: Action, node: PlannedNode, plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """Whether the claim asks for the node that the plan has, and carries its pods and the decision."""
+    if (action.object.kind, action.object.namespace) != ("NodeClaim", None):
+        yield f"is of a {action.object.kind} in {action.object.namespace}"
+    if dict(action.precondition) != {"exists": False}:
+        yield f"relies on {dict(action.precondition)}"
+    metadata, asked = _mapping(action.set, "metadata"), _mapping(action.set, "spec")
+    annotations = _mapping(metadata, "annotations")
+    labels = {OWN_CLUSTER: ground.cluster.name} | ({NODEPOOL: node.pool} if node.pool is not None else {})
+    for name, stated, true in (
+        ("labels", _mapping(metadata, "labels"), labels),
+        ("decision", annotations.get("raypipe.io/decision"), plan.decision_id),
+        ("pods", _counts(annotations.get("raypipe.io/pods")), dict(node.added)),
+        ("requests", _mapping(_mapping(asked, "resources"), "requests"), dict(node.requested)),
+        ("requirements", _requirements(asked), {
+            INSTANCE_TYPE: node.instance_type, ZONE: node.zone, CAPACITY_TYPE: node.capacity_type
+        }),
+    ):  # fmt: skip
+        if stated != true:
+            yield f"{name} say {stated}, the node {true}"
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = content.get(key)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _counts(text: object) -> object:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return text
+
+
+def _requirements(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Requirements on one value each, by label; any other as it stands."""
+    found: dict[str, Any] = {}
+    for number, one in enumerate(asked.get("requirements", ())):
+        values = one.get("values", ())
+        is_plain = one.get("operator") == "In" and len(values) == 1 and one.get("key") not in found
+        found[str(one.get("key")) if is_plain else f"requirement {number}"] = values[0] if is_plain else one
+    return found
+
+
+def _considered(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """Each kind bought stands there once at a price it is bought for; others are on the market at theirs."""
+    paid: dict[tuple[str, str], set[float | None]] = {}
+    for node in plan.nodes:
+        if not node.existing:
+            paid.setdefault((node.instance_type, node.capacity_type), set()).add(node.usd_per_hour)
+    told = Counter((one.instance_type, one.capacity_type) for one in plan.considered)
+    chosen = {(one.instance_type, one.capacity_type) for one in plan.considered if one.chosen}
+    if chosen != set(paid) or any(count > 1 for count in told.values()):
+        yield "kinds considered as chosen are not those bought, each once"
+    for one in plan.considered:
+        kind = (one.instance_type, one.capacity_type)
+        prices = paid.get(kind, set()) if one.chosen else ground.prices_of(*kind)
+        if one.usd_per_hour not in prices or one.chosen != (one.why_not is None):
+            yield f"considered {kind[0]} {kind[1]} at {one.usd_per_hour}, why not: {one.why_not}"
+
+
+def _objective(objective: Objective, after: float) -> Iterator[str]:
+    """Price is a term of it, and its value the sum of all."""
+    if abs(objective.terms.get("price", 0.0) - after) > SLACK_USD:
+        yield f"objective.terms.price says {objective.terms.get('price')}, the nodes say {after}"
+    if abs(objective.value - sum(objective.terms.values())) > SLACK_USD * len(objective.terms):
+        yield f"objective.value says {objective.value}, its terms {dict(objective.terms)}"
+    if not 0 <= objective.lower_bound <= objective.value + SLACK_USD:
+        yield f"objective.lower_bound says {objective.lower_bound}, above the value {objective.value}"
+
+
+def fleet_violations(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> Iterator[str]:
+    """What the whole says that its clusters and inputs do not."""
+    planned = [one for one in plan.clusters if one.error is None]
+    statuses = [one.status for one in planned if one.status is not None]
+    exact = all(one.admission is Admission.EXACT for one in planned)
+    compared = [one.usd_per_hour.on_demand_only for one in planned]
+    for name, stated, true in (
+        ("status", plan.status, max(statuses, key=list(Status).index, default=None)),
+        ("admission", plan.admission, Admission.EXACT if exact else Admission.HEURISTIC),
+        ("unpriced_nodes", plan.unpriced_nodes, sum(one.unpriced_nodes for one in planned)),
+        ("usd_per_hour.on_demand_only", plan.usd_per_hour.on_demand_only, _sum_of_all(compared)),
+        ("inputs.catalog", plan.inputs.catalog, catalog.digest),
+        ("inputs.settings", plan.inputs.settings, digest([cluster.settings for cluster in fleet.clusters])),
+        (
+            "inputs.snapshot",
+            plan.inputs.snapshot,
+            digest([[cluster_digest(cluster) for cluster in fleet.clusters], fleet.limits]),
+        ),
+        (
+            "decision_id",
+            plan.decision_id,
+            digest([one.decision_id for one in plan.clusters]).removeprefix("sha256:")[:12],
+        ),
+    ):
+        if stated != true:
+            yield f"{name} says {stated}, not {true}"
+    yield from _objective(plan.objective, plan.usd_per_hour.after)
+
+
+def _sum_of_all(amounts: list[float | None]) -> float | None:
+    known = [round(amount * NANOS_PER_USD) for amount in amounts if amount is not None]
+    return round(sum(known) / NANOS_PER_USD, 9) if known and len(known) == len(amounts) else None
