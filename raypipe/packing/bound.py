@@ -23,19 +23,19 @@ Refused: the whole LP at once (0.6 to 2.9 s against 0.03 s, the same value to 3e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.problem import UNLIMITED, Problem
-from raypipe.packing.solver import Effort, Model
+from raypipe.packing.solver import Effort, GrowingLp
 from raypipe.quantities import NANOS_PER_USD
 
 NEAREST = 3
 NOTHING = 1e-11
 """$/h: a pod's price below this is the solver's noise."""
-ROUNDS = 12
+ROUNDS = 40
 SLACK = 1e-9
 BOUNDLESS = 1e12
 """$/h that stand for "no bound on what a node is worth was found"."""
@@ -48,12 +48,18 @@ class Duals:
     Attributes:
         usd_per_hour: the bound. pods: π (K,), $/h a pod, already scaled by t. limits: σ (Q,), $/h a unit.
         worth: t·UB_j, (J,), $/h: most that a node of kind j is worth at these prices.
+        directions: λ tried for UB, (n, R).
     """
 
     usd_per_hour: float
     pods: Floats
     limits: Floats
     worth: Floats
+    directions: Floats
+
+    def for_kinds_of(self, problem: Problem) -> Duals:
+        """The same certificate with the worth of other kinds."""
+        return replace(self, worth=node_worth(problem, self.pods, self.directions)[0])
 
 
 def unit_cost(problem: Problem) -> Floats:
@@ -72,54 +78,84 @@ def aggregated_lp(problem: Problem, effort: Effort) -> Duals | None:
     opened = problem.fits & scarce[None, :]
     nearest = np.argsort(cost, axis=1, kind="stable")[:, :NEAREST]
     np.put_along_axis(opened, nearest, np.take_along_axis(problem.fits, nearest, axis=1), axis=1)
+    aggregated = _Aggregated(problem, effort)
     best: Duals | None = None
     for _ in range(ROUNDS):
-        solved = _solve(problem, opened, effort)
+        solved = aggregated.solve(opened)
         if solved is None:
             if (opened == problem.fits).all():
                 return None
             opened = problem.fits.copy()
             continue
         duals, candidates = solved
-        certified, wanted = _certify(problem, duals, candidates)
+        certified, wanted, doubtful = _certify(problem, duals, candidates)
         if best is None or certified.usd_per_hour > best.usd_per_hour:
             best = certified
         wanted &= ~opened
+        if not wanted.any():  # another λ may fail on other pods of these kinds
+            wanted = problem.fits & (duals[0] > 0)[:, None] & doubtful[None, :] & ~opened
         if not wanted.any():
             break
         opened |= wanted
     return best
 
 
-def _solve(problem: Problem, opened: Bools, effort: Effort) -> tuple[tuple[Floats, Floats], Floats] | None:
-    """Solve (A) over the opened pairs; return (π, σ) and the λ of each kind seen, (I, R), or None if infeasible."""
-    shapes, resources = problem.requests.shape
-    kinds = np.flatnonzero(opened.any(axis=0))
-    model = Model(effort)
-    model.cover(problem.demand, "pods")
-    model.keep_under(problem.scaled_limits, "limit")
-    first = shapes + len(problem.limits)
-    capacity = problem.capacity[kinds].astype(np.float64)
-    wanted = (opened[:, kinds].T.astype(np.float32) @ (problem.requests > 0).astype(np.float32)) > 0
-    rooms = np.where(wanted.ravel(), first + np.cumsum(wanted.ravel()) - 1, -1).reshape(wanted.shape)
-    model.keep_under(np.zeros(int(wanted.sum())), "room")
-    for i, j in enumerate(kinds):
-        rows = {int(rooms[i, r]): -1.0 for r in np.flatnonzero(wanted[i]) if capacity[i, r] > 0}
-        rows |= {shapes + q: float(problem.scaled_weights[q, j]) for q in np.flatnonzero(problem.weights[:, j])}
-        most = float(problem.most[j]) if problem.most[j] < UNLIMITED else None
-        model.column(problem.price[j] / NANOS_PER_USD, rows, most)
-        for k in np.flatnonzero(opened[:, j]):
-            need = problem.requests[k]
-            rows = {int(rooms[i, r]): need[r] / capacity[i, r] for r in np.flatnonzero(need)}
-            model.column(0.0, rows | {int(k): 1.0})
-    solution = model.solve()
-    if solution is None:
-        return None
-    prices = np.where(solution.duals[:shapes] > NOTHING, solution.duals[:shapes], 0.0)
-    limits = np.maximum(-solution.duals[shapes:first], 0.0)
-    room = np.zeros((len(kinds), resources))
-    room[wanted] = np.maximum(-solution.duals[first:], 0.0)
-    return (prices, limits), room / np.maximum(capacity, 1.0)
+class _Aggregated:
+    """(A) over the pairs opened so far, kept in the solver: opening more adds columns, and the rows they lack."""
+
+    def __init__(self, problem: Problem, effort: Effort) -> None:
+        self._problem = problem
+        self._lp = GrowingLp(effort, problem.demand.astype(np.float64), problem.scaled_limits)
+        self._fixed = self._lp.rows
+        self._opened: Bools = np.zeros_like(problem.fits)
+        self._node_column = np.full(len(problem.price), -1, dtype=np.int64)
+        self._room_row = np.full(problem.capacity.shape, -1, dtype=np.int64)
+
+    def solve(self, opened: Bools) -> tuple[tuple[Floats, Floats], Floats] | None:
+        """Open these pairs too; return (π, σ) and λ (J, R), or None if infeasible."""
+        self._open(opened & ~self._opened)
+        self._opened = self._opened | opened
+        solution = self._lp.solve()
+        if solution is None:
+            return None
+        problem, shapes = self._problem, len(self._problem.demand)
+        prices = np.where(solution.duals[:shapes] > NOTHING, solution.duals[:shapes], 0.0)
+        limits = np.maximum(-solution.duals[shapes : self._fixed], 0.0)
+        room = np.zeros(problem.capacity.shape)
+        has_row = self._room_row >= 0
+        room[has_row] = np.maximum(-solution.duals[self._room_row[has_row]], 0.0)
+        return (prices, limits), room / np.maximum(problem.capacity, 1)
+
+    def _open(self, new: Bools) -> None:
+        problem = self._problem
+        self._add_nodes(np.flatnonzero(new.any(axis=0) & (self._node_column < 0)))
+        asked = (new.T.astype(np.float32) @ (problem.requests > 0).astype(np.float32)) > 0
+        kinds, resources = np.nonzero(asked & (self._room_row < 0))
+        self._room_row[kinds, resources] = self._lp.rows + np.arange(len(kinds))
+        self._lp.add_rows(np.zeros(len(kinds)), self._node_column[kinds], np.full(len(kinds), -1.0))
+        kinds, shapes = np.nonzero(new.T)
+        need = problem.requests[shapes]
+        pairs, resources = np.nonzero(need)
+        rows = np.concatenate((shapes, self._room_row[kinds[pairs], resources]))
+        share = need[pairs, resources] / np.maximum(problem.capacity[kinds[pairs], resources], 1)
+        owner = np.concatenate((np.arange(len(shapes)), pairs))
+        order = np.argsort(owner, kind="stable")
+        values = np.concatenate((np.ones(len(shapes)), share))
+        starts = np.searchsorted(owner[order], np.arange(len(shapes)))
+        self._lp.add(np.zeros(len(shapes)), starts, rows[order], values[order])
+
+    def _add_nodes(self, kinds: Ints) -> None:
+        problem = self._problem
+        self._node_column[kinds] = self._lp.columns + np.arange(len(kinds))
+        columns, limits = np.nonzero(problem.weights[:, kinds].T)
+        most = np.where(problem.most[kinds] < UNLIMITED, problem.most[kinds].astype(np.float64), np.inf)
+        self._lp.add(
+            problem.price[kinds] / NANOS_PER_USD,
+            np.searchsorted(columns, np.arange(len(kinds))),
+            len(problem.demand) + limits,
+            problem.scaled_weights[limits, kinds[columns]],
+            most,
+        )
 
 
 def node_worth(problem: Problem, prices: Floats, candidates: Floats) -> tuple[Floats, Ints]:
@@ -155,8 +191,8 @@ def _candidates(weights: Floats, capacity: Ints) -> Floats:
     return distinct
 
 
-def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) -> tuple[Duals, Bools]:
-    """Apply the formula of the module's docstring; return the bound and the pairs that kept it from being sharper.
+def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) -> tuple[Duals, Bools, Bools]:
+    """Apply the formula of the module's docstring; return the bound, the pairs that it fails on and their kinds.
 
     Before t is taken, single prices that no λ supports are lowered (a solver's tolerance lets tiny pods be overpriced):
     any π >= 0 gives a bound, and lowering a few costs less than scaling all.
@@ -168,21 +204,23 @@ def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) ->
     endless = problem.most >= UNLIMITED
     wanted = np.zeros_like(problem.fits)
     lowered = prices.copy()
-    for j in np.flatnonzero(worth > paid * (1 + SLACK) + SLACK * 1e-3) if len(candidates) else ():
+    doubtful: Bools = (worth > paid * (1 + SLACK) + SLACK * 1e-3) & bool(len(candidates))
+    for j in np.flatnonzero(doubtful):
         weight = candidates[chosen[j]]
         size = float(problem.capacity[j] @ weight)
-        wanted[:, j] = problem.fits[:, j] & (prices > 0)  # all: another λ may fail on other pods
+        supported = problem.requests @ weight * (paid[j] / size) if size > 0 else np.zeros(len(prices))
+        wanted[:, j] = problem.fits[:, j] & (prices > supported * (1 + SLACK))
         if endless[j] and size > 0:
-            supported = problem.requests @ weight * (paid[j] / size)
             lowered = np.where(problem.fits[:, j], np.minimum(lowered, supported), lowered)
-    bounds = [_bound(problem, prices, sigma, paid, worth)]
+    bounds = [_bound(problem, prices, sigma, worth, candidates)]
     if (lowered < prices).any():
-        bounds.append(_bound(problem, lowered, sigma, paid, node_worth(problem, lowered, candidates)[0]))
-    return max(bounds, key=lambda one: one.usd_per_hour), wanted
+        bounds.append(_bound(problem, lowered, sigma, node_worth(problem, lowered, candidates)[0], candidates))
+    return max(bounds, key=lambda one: one.usd_per_hour), wanted, doubtful
 
 
-def _bound(problem: Problem, prices: Floats, sigma: Floats, paid: Floats, worth: Floats) -> Duals:
+def _bound(problem: Problem, prices: Floats, sigma: Floats, worth: Floats, directions: Floats) -> Duals:
     """LB of the module's docstring at these prices, with the largest t."""
+    paid = problem.price / NANOS_PER_USD + sigma @ problem.scaled_weights
     scarce = problem.most < UNLIMITED
     priced = ~scarce & (worth > 0)
     scale = min(1.0, float((paid[priced] / worth[priced]).min(initial=1.0)))
@@ -192,4 +230,5 @@ def _bound(problem: Problem, prices: Floats, sigma: Floats, paid: Floats, worth:
     excess = np.where(scarce, np.maximum(0.0, worth - paid), 0.0)
     value = scale * float(prices @ problem.demand) - float(sigma @ problem.scaled_limits)
     value -= float(np.where(excess > 0, excess * np.where(scarce, problem.most, 0), 0.0).sum())
-    return Duals(usd_per_hour=max(0.0, value), pods=scale * prices, limits=sigma, worth=worth)
+    pods = scale * prices
+    return Duals(usd_per_hour=max(0.0, value), pods=pods, limits=sigma, worth=worth, directions=directions)

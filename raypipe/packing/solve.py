@@ -128,18 +128,12 @@ def _solve(
     stop: Callable[[], bool],
     seeds: list[tuple[int, Ints]],
 ) -> Solved:
+    if problem.is_ruled:
+        return _ruled(problem, settings, effort, stop)
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
-    pricing = Pricing(
-        problem=problem,
-        duals=duals,
-        unit_costs=unit_cost(problem).min(axis=1),
-        pool=PatternPool(len(problem.demand)),
-        effort=effort,
-    )
-    if problem.is_ruled:
-        return _ruled(problem, duals, settings, effort, stop)
+    pricing = _pricing(problem, duals, effort)
     first = _first_packing(problem, pricing)
     bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
     if first is not None and first.usd_nanos(problem) <= bound + 1:
@@ -154,8 +148,19 @@ def _solve(
     return _improved(pricing, first, bound, settings, stop)
 
 
-def _ruled(problem: Problem, duals: Duals, settings: Settings, effort: Effort, stop: Callable[[], bool]) -> Solved:
+def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
+    """Column generation at the start: no patterns yet."""
+    pool, unit_costs = PatternPool(len(problem.demand)), unit_cost(problem).min(axis=1)
+    return Pricing(problem=problem, duals=duals, unit_costs=unit_costs, pool=pool, effort=effort)
+
+
+def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool]) -> Solved:
     """A problem with rules across nodes: whole where it is small, else dealt to cells and packed without them."""
+    flat = replace(problem, beside=(), domains=(), cell=problem.cell[:0])  # one zone is like the other to the bound
+    flat_duals = aggregated_lp(flat.only_kinds(undominated(flat)), effort)
+    if flat_duals is None:
+        return _certain(problem, None, "aggregated-lp")
+    duals = flat_duals.for_kinds_of(problem)
     bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
     listed = enumerate_fillings(problem, settings.enumerate_patterns)
     exact = _listed(listed, duals, None, settings, effort) if listed is not None else None
@@ -167,7 +172,10 @@ def _ruled(problem: Problem, duals: Duals, settings: Settings, effort: Effort, s
     if not unruled.problem.fits.any(axis=1).all():
         return _result(problem, None, duals, bound, "aggregated-lp", proven=False)
     kinds = undominated(unruled.problem)
-    inner = _solve(unruled.problem.only_kinds(kinds), settings, effort, stop, [])
+    part = unruled.problem.only_kinds(kinds)
+    priced = replace(duals, pods=unruled.holds @ duals.pods, worth=duals.worth[kinds])
+    pricing = _pricing(part, priced, effort)
+    inner = _improved(pricing, _first_packing(part, pricing), bound, settings, stop)
     packing = None
     if inner.packing is not None:
         numbered = replace(inner.packing, kinds=kinds[inner.packing.kinds])

@@ -174,20 +174,40 @@ class GrowingLp:
         upper = np.concatenate((np.full(len(at_least), highspy.kHighsInf), at_most))
         none = np.zeros(0, dtype=np.int32)
         self._highs.addRows(len(lower), lower, upper, 0, none, none, np.zeros(0))
-        self._columns = 0
+        self._columns, self._rows = 0, len(lower)
 
-    def add(self, costs: Floats, starts: Ints, rows: Ints, values: Floats) -> None:
-        """Add columns v >= 0; column p has `values` in `rows` from starts[p] up to the next one's start."""
+    @property
+    def columns(self) -> int:
+        return self._columns
+
+    @property
+    def rows(self) -> int:
+        return self._rows
+
+    def add_rows(self, at_most: Floats, columns: Ints, values: Floats) -> None:
+        """Add rows Σ <= at_most; each has one entry so far, `values` in `columns`."""
+        count = len(at_most)
+        index, starts = np.ascontiguousarray(columns, dtype=np.int32), np.arange(count, dtype=np.int32)
+        self._highs.addRows(count, np.full(count, -highspy.kHighsInf), at_most, count, starts, index, values)
+        self._rows += count
+
+    def add(self, costs: Floats, starts: Ints, rows: Ints, values: Floats, most: Floats | None = None) -> None:
+        """Add columns 0 <= v <= most; column p has `values` in `rows` from starts[p] up to the next one's start."""
         count = len(costs)
         index = np.ascontiguousarray(rows, dtype=np.int32)
         first = np.ascontiguousarray(starts, dtype=np.int32)
-        endless = np.full(count, highspy.kHighsInf)
-        self._highs.addCols(count, costs, np.zeros(count), endless, len(index), first, index, values)
+        upper = np.full(count, highspy.kHighsInf) if most is None else most
+        self._highs.addCols(count, costs, np.zeros(count), upper, len(index), first, index, values)
         self._columns += count
         self._effort.columns += count
 
-    def solve(self) -> Solution | None:
-        """Solve it, or return None where there is no solution."""
+    def solve(self, *, anew: bool = False) -> Solution | None:
+        """Solve it, or return None where there is no solution.
+
+        anew: forget the basis; where most columns are new, presolve is worth more than an old vertex.
+        """
+        if anew:
+            self._highs.clearSolver()
         self._highs.run()
         info = self._highs.getInfo()
         self._effort.solver_calls += 1
