@@ -25,7 +25,7 @@ from raypipe.model.requirements import HOSTNAME, Requirement, Taint, Term, Toler
 from raypipe.model.snapshot import ClusterSnapshot
 
 MOST_STEPS = 5000
-"""Placements that are tried for one plan before the search for an order is given up."""
+"""Steps beyond one a pod that are tried for one plan before the search for an order is given up."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -352,7 +352,7 @@ class _Search:
         dead: set[frozenset[tuple[Cell, int]]] = set()
         placed: list[Cell] = []
         choices = [self._choices()]
-        for _ in range(MOST_STEPS):
+        for _ in range(self._waiting.total() + MOST_STEPS):
             if not self._waiting:
                 return []
             cell = next(choices[-1], None)
