@@ -110,10 +110,11 @@ def _entries(rows: list[Row], shape: int, cell: int, first: int) -> dict[int, fl
     return {first + i: float(row.pods[shape, cell]) for i, row in enumerate(rows) if row.pods[shape, cell]}
 
 
-def aux_limits(rows: list[Row], demand: int) -> dict[str, float]:
+def aux_limits(problem: Problem, rows: list[Row]) -> dict[str, float]:
     """The variables of the rows and their largest values: 1 for choices, all pods for minima."""
     names = sorted({name for row in rows for name in row.aux})
-    return {name: float(demand) if name.endswith("m") else 1.0 for name in names}
+    pods = float(problem.demand.sum() + max(rule.base.max(initial=0) for rule in problem.domains)) if names else 0.0
+    return {name: pods if name.endswith("m") else 1.0 for name in names}
 
 
 def assigned(problem: Problem, effort: Effort) -> Ints | None:
@@ -151,7 +152,7 @@ def assigned(problem: Problem, effort: Effort) -> Ints | None:
             taken = {room_row[e, r]: need[r] / max(1, problem.capacity[e, r]) for r in np.flatnonzero(need).tolist()}
             model.column(float(units[k, e]), base | ruled[c] | taken)
             columns.append((k, c))
-    limits = aux_limits(rows, int(problem.demand.sum()))
+    limits = aux_limits(problem, rows)
     for name, most in limits.items():
         model.column(0.0, {2 * shapes + i: row.aux[name] for i, row in enumerate(rows) if name in row.aux}, most)
     solution = model.solve(ASSIGN_NODES)

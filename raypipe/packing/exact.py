@@ -118,7 +118,7 @@ def _side_rows(problem: Problem, kinds: Ints, patterns: Ints) -> SideRows:
     most = [row.most for row in rows]
     more = {
         name: (limit, {x: row.aux[name] for x, row in enumerate(rows) if name in row.aux})
-        for name, limit in aux_limits(rows, int(problem.demand.sum())).items()
+        for name, limit in aux_limits(problem, rows).items()
     }
     for rule in problem.beside:
         lonely = rule.lonely(patterns, kinds)
