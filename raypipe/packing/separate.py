@@ -41,8 +41,8 @@ def shared(problem: Problem, large: Bools, size: Bools, existing: Bools, empty: 
             cheapest = problem.price == problem.price[best]
             alike = (problem.capacity == problem.capacity[best]).all(axis=1)
             admits[k] &= existing | (size & cheapest & alike)
-        else:  # no node of that size takes it: the cheapest that does
-            admits[k] &= existing | (problem.price == problem.price[problem.fits[k] & ~existing].min(initial=0))
+        elif (others := problem.fits[k] & ~existing).any():  # no node of that size takes it: the cheapest that does
+            admits[k] &= existing | (problem.price == problem.price[others].min())
     slots = np.where(existing, np.where(empty, SLOTS, np.where(holds_large, 0, SLOTS - 1)), SLOTS)
     return _with_slots(replace(problem, admits=admits), np.where(large, SLOTS, 1), slots)
 

@@ -87,6 +87,13 @@ def test_small_pods_share_the_cheapest_type_of_at_least_the_configured_size(cata
     assert kind.memory_bytes >= 32 * GIB
 
 
+def test_a_small_pod_that_fits_no_node_of_the_size_gets_the_cheapest_that_takes_it(catalog: Catalog) -> None:
+    small = group(1000, GIB, 2)
+    picky = dataclasses.replace(small.spec, node_selector={"node.kubernetes.io/instance-type": "m5.xlarge"})
+    plan = planned(shared(dataclasses.replace(small, spec=picky)), catalog)
+    assert [(node.instance_type, node.pods) for node in plan.nodes] == [("m5.xlarge", {small.key: 2})]
+
+
 def test_two_hundred_small_pods_use_few_nodes_more_than_arithmetic_needs(catalog: Catalog) -> None:
     plan = planned(shared(group(700, 2 * GIB, 120), group(250, GIB, 80, name="b")), catalog)
     assert sum(sum(node.pods.values()) for node in plan.nodes) == 200
