@@ -34,6 +34,12 @@ class PodSelector:
             return False
         return all(one.admits(labels) for one in self.labels)
 
+    def __str__(self) -> str:
+        if self.labels is None:
+            return "no pod"
+        where = "" if self.namespaces is None else f" in {', '.join(self.namespaces)}"
+        return f"pods with {' and '.join(map(str, self.labels)) or 'any labels'}{where}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodTerm:

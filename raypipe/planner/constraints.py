@@ -24,7 +24,7 @@ import numpy as np
 from raypipe.model.constraints import HostPort, PodSelector, Spread
 from raypipe.model.nodes import Offering
 from raypipe.model.pods import BoundPods, PodSpec
-from raypipe.model.requirements import HOSTNAME, Operator, tolerated
+from raypipe.model.requirements import HOSTNAME, ZONE, Operator, tolerated
 from raypipe.packing.arrays import Bools, Ints
 from raypipe.packing.rules import Apart, Beside, DomainRule, Form
 from raypipe.planner.rooms import Room
@@ -49,6 +49,22 @@ class _Ask:
         if self.port is not None:
             return any(self.port.conflicts_with(port) for port in spec.host_ports)
         return all(one.matches(spec.namespace, spec.labels) for one in self.selectors)
+
+    @property
+    def family(self) -> str:
+        """What `Bound.left_out` calls it; caps on a node are in every bound."""
+        if self.key == HOSTNAME and self.form != "together":
+            return "" if self.form in ("spread", "port") else "pod-anti-affinity"
+        zone = "zone-spread" if self.key == ZONE else "topology-spread"
+        return {"spread": zone, "apart": "pod-anti-affinity", "together": "pod-affinity"}[self.form]
+
+    def __str__(self) -> str:
+        if self.port is not None:
+            return f"host port {self.port.port}/{self.port.protocol}"
+        pods = " that are ".join(str(one) for one in self.selectors)
+        name = {"apart": "pod anti-affinity to", "together": "pod affinity to", "spread": "topology spread over"}
+        skew = f", maxSkew {self.spread.max_skew}" if self.spread is not None else ""
+        return f"{name[self.form]} {pods} ({self.key}{skew})"
 
 
 def _asks_of(spec: PodSpec) -> list[_Ask]:
@@ -136,6 +152,18 @@ class Roles:
             known = self._roles[id(spec)] = Role(own=own, meant=meant)
             self._kept.append(spec)
         return known
+
+    def told(self, spec: PodSpec) -> str:
+        """What a pod asks, or is asked, in words."""
+        role = self.of(spec)
+        words = [str(self._asks[number]) for number in role.own]
+        words += [f"{self._asks[number]} of another pod" for number in role.meant if number not in role.own]
+        return " and ".join(dict.fromkeys(words))
+
+    def families(self, specs: Iterable[PodSpec]) -> list[str]:
+        """The families of asks that a bound of the packing leaves out, by name."""
+        roles = [self.of(spec) for spec in specs]
+        return sorted({self._asks[number].family for role in roles for number in role.own} - {""})
 
     # where bound pods stand
 

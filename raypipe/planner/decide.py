@@ -44,6 +44,7 @@ class Decision:
     decision_id: str
     supply: Supply
     limits: Limits
+    roles: Roles
     wanted: tuple[Wanted, ...]
     shapes: Shapes
     number: tuple[int, ...]
@@ -103,6 +104,7 @@ def decide(
         decision_id=decision_id(snapshot, catalog, scope, fleet_left),
         supply=supply,
         limits=limits,
+        roles=roles,
         wanted=wanted,
         shapes=shapes,
         number=tuple(number.get(w, -1) for w in range(len(wanted))),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from raypipe.model.plan import FilterCount, Unplaced
 from raypipe.model.workloads import Gang
+from raypipe.planner.constraints import NO_ROLE
 from raypipe.planner.decide import Decision
 from raypipe.planner.limits import shown
 
@@ -30,6 +31,8 @@ def _entry(decision: Decision, w: int) -> Unplaced:
     limit = decision.kept_out[w]
     counts = decision.supply.filters.counts(one.spec)
     count = one.count - decision.admitted[w]
+    if limit is None and decision.roles.of(one.spec) != NO_ROLE:
+        return _constrained(decision, w, "cannot be kept beside the pods that come before it")
     if limit is None:
         return Unplaced(
             pods=one.key,
@@ -83,6 +86,8 @@ def gang_is_out(decision: Decision, gang: Gang) -> bool:
 def _nowhere(decision: Decision, w: int) -> Unplaced:
     """A pod that nothing can hold."""
     one = decision.wanted[w]
+    if decision.roles.of(one.spec) != NO_ROLE and decision.supply.filters.counts(one.spec)[-1].left:
+        return _constrained(decision, w, "is kept on no node")
     name, message = decision.supply.filters.why_not(one.spec)
     return Unplaced(
         pods=one.key,
@@ -90,6 +95,22 @@ def _nowhere(decision: Decision, w: int) -> Unplaced:
         reason="unavailable" if name == "availability" else "no-offering-fits",
         filters=decision.supply.filters.counts(one.spec),
         message=f"{name}: {message}",
+    )
+
+
+def _constrained(decision: Decision, w: int, why: str) -> Unplaced:
+    """A pod kept out by what it asks of other pods, or they of it."""
+    one = decision.wanted[w]
+    counts = decision.supply.filters.counts(one.spec)
+    return Unplaced(
+        pods=one.key,
+        count=one.count - decision.admitted[w],
+        reason="gang" if _left_out_gang(decision, w) else "constraint",
+        filters=(
+            *(entry for entry in counts if entry.filter != "constraint"),
+            FilterCount(filter="constraint", left=0),
+        ),
+        message=f"constraint: {decision.roles.told(one.spec)} {why}{_whole(decision, w)}",
     )
 
 

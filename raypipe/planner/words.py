@@ -82,7 +82,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
         consolidation=consolidation(decision, kept + bought, stop) if pending else Consolidation(),
         bound=Bound(
             kind=solved.bound_kind,
-            left_out=tuple(sorted({family for one in decision.wanted for family in one.spec.unchecked})),
+            left_out=_left_out(decision),
             pods=sum(decision.admitted),
             prices=_limit_prices(decision),
         ),
@@ -101,6 +101,14 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
         ),
         notes=_notes(decision, ray_notes),
     )
+
+
+def _left_out(decision: Decision) -> tuple[str, ...]:
+    """Families of constraints that the bound does not know."""
+    families = {family for one in decision.wanted for family in one.spec.unchecked}
+    if decision.solved.bound_kind != "pattern-milp":
+        families.update(decision.roles.families(one.spec for one in decision.wanted))
+    return tuple(sorted(families))
 
 
 def _limit_prices(decision: Decision) -> dict[str, float]:
