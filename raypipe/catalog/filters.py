@@ -20,7 +20,7 @@ from raypipe.errors import nearest
 from raypipe.model.nodes import Offering, daemonset_reserve
 from raypipe.model.plan import FilterCount
 from raypipe.model.pods import PodSpec
-from raypipe.model.requirements import ARCH, Requirement, tolerated
+from raypipe.model.requirements import ARCH, Requirement, Term, tolerated
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, Resources, minus
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.quantities import format_quantity, usd
@@ -143,11 +143,9 @@ class Filters:
         for key, value in sorted(spec.node_selector.items()):
             yield f"{key}={value}", self._label(key, ("is", value), partial(eq, value))
         if spec.node_affinity:
-            either = np.zeros(len(self._offerings), dtype=bool)
-            for term in spec.node_affinity:
-                if term:
-                    either |= np.logical_and.reduce([self._requirement(part) for part in term])
-            yield " or ".join(" and ".join(map(str, term)) for term in spec.node_affinity), either
+            yield _said(spec.node_affinity), self._either(spec.node_affinity)
+        for terms in spec.volume_affinity:
+            yield f"{_said(terms)} (where its volume is)", self._either(terms)
         if kinds := spec.capacity_types:
             passed = self._of(("capacity", kinds), lambda one: one.capacity_type in kinds)
             yield f"capacity type {' or '.join(kinds)}", passed
@@ -160,6 +158,14 @@ class Filters:
             pattern = re.compile(spec.type_regexp)
             passed = self._of(("re", spec.type_regexp), lambda one: pattern.search(one.instance_type) is not None)
             yield f"a type that matches {spec.type_regexp}", passed
+
+    def _either(self, terms: tuple[Term, ...]) -> Mask:
+        """Where one of the terms holds."""
+        either = np.zeros(len(self._offerings), dtype=bool)
+        for term in terms:
+            if term:
+                either |= np.logical_and.reduce([self._requirement(part) for part in term])
+        return either
 
     def _requirement(self, part: Requirement) -> Mask:
         return self._label(part.key, (part.operator, part.values), part.admits_value)
@@ -299,6 +305,10 @@ class Filters:
 
 def _room(offering: Offering, cluster: ClusterSnapshot) -> Resources:
     return minus(offering.allocatable, daemonset_reserve(offering.labels, offering.taints, cluster.daemonsets))
+
+
+def _said(terms: tuple[Term, ...]) -> str:
+    return " or ".join(" and ".join(map(str, term)) for term in terms)
 
 
 def _mentions_arch(spec: PodSpec) -> bool:

@@ -141,6 +141,9 @@ class Draw:
                 tuple(self.requirement() for _ in range(self.random.randint(0, 2)))
                 for _ in range(self.random.randint(1, 2))
             )
+        if self.maybe(0.2):
+            places = [((need(ZONE, "In", self.one("a", "b", "z")),),), ((self.requirement(),), ()), ((),)]
+            fields["volume_affinity"] = tuple(self.random.sample(places, self.random.randint(1, 2)))
         if self.maybe(0.7):
             whole = Toleration(operator="Exists")
             one = Toleration(key="gpu", operator=self.one("Exists", "Equal"), value=self.one("", "yes"))
@@ -262,6 +265,10 @@ def test_arch_names_the_setting(catalog: Catalog) -> None:
     [
         ({"node_selector": {"b": "2", "a": "1"}}, "a=1, b=2"),
         (affinity((need("a", "In", "1", "2"), need("b", "Exists")), (need("c", "Gt", "5"),)), None),
+        (
+            {"volume_affinity": (((need(ZONE, "In", "a"),),), ((need(ZONE, "In", "y"),), (need("rack", "Exists"),)))},
+            f"{ZONE} In [y] or rack Exists (where its volume is)",
+        ),
         ({"capacity_types": ("reserved",)}, "capacity type reserved"),
         ({"family_inclusions": ("z1", "z2")}, "a family of z1, z2"),
         ({"family_exclusions": ("m5", "m6g", "g4dn", "inf2")}, "a family other than m5, m6g, g4dn, inf2"),
