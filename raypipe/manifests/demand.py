@@ -61,7 +61,8 @@ class Demand:
 
 def demand_of(objects: Objects, settings: Settings) -> Demand:
     """Count everything; problems are noted in the sources of the objects."""
-    reader, keys, left_out = pod_reader(objects), Keys(objects), Counter[tuple[str, str]]()
+    reader, left_out = pod_reader(objects), Counter[tuple[str, str]]()
+    keys = Keys(objects, reader.selected)
     demand = Demand()
     ray = _workloads(objects, reader, keys, settings, demand)
     _cron_jobs(objects, reader, left_out)
@@ -100,7 +101,7 @@ def _workloads(
             wanted = templates(one, reader)
         for template in wanted:
             key = keys.of_owner(template.key, one)
-            key.template, key.wanted = template.spec, template.wanted
+            key.template, key.wanted, key.own = template.spec, template.wanted, dict(template.own)
             key.closed = template.held or _reason(template.raw, template.spec, settings)
             key.gang = _gang_of(one, template)
     return ray

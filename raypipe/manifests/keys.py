@@ -29,7 +29,9 @@ class Key:
         template: as its owner has it; without one, the first pod's. wanted: how many in all.
         closed: an `Excluded` reason why pods that are still to be created are not planned, or None.
         gang: the gang that its first pods belong to.
-        live: live pods. bound: of them, those bound to a node. unbound: those to be placed, by id of specification.
+        own: of wanted pods, those whose specification is their own and not the template's, by name of the pod.
+        live: live pods. bound: of them, those bound to a node. unbound: those to be placed, by id of specification;
+            wanted pods with a specification of their own are live once all pods are counted.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Key:
     closed: str | None = None
     created: str | None = None
     gang: str | None = None
+    own: dict[str, PodSpec] = field(default_factory=dict)
     live: int = 0
     bound: int = 0
     unbound: Counter[int] = field(default_factory=Counter)
@@ -50,10 +53,14 @@ class Key:
 
 
 class Keys:
-    """All keys of a cluster, and the specifications that occur, by id."""
+    """All keys of a cluster, and the specifications that occur, by id.
 
-    def __init__(self, objects: Objects) -> None:
+    selected: labels that constraints select by; pods that differ in others are alike.
+    """
+
+    def __init__(self, objects: Objects, selected: frozenset[str]) -> None:
         self._objects = objects
+        self._selected = selected
         self._keys: dict[str, Key] = {}
         self._specs: dict[int, PodSpec] = {}
         self._alike: dict[tuple[int, int], PodSpec] = {}
@@ -98,7 +105,7 @@ class Keys:
         return self._specs[mark]
 
     def settled(self, key: Key, spec: PodSpec) -> PodSpec:
-        """The template, where a pod is like it but for its labels; else the pod's own specification."""
+        """The template, where a pod is like it but for labels that nothing selects by; else its own specification."""
         if key.template is None:
             key.template = spec
         template = key.template
@@ -106,7 +113,7 @@ class Keys:
             return spec
         pair = (self.kept(template), self.kept(spec))
         if pair not in self._alike:
-            self._alike[pair] = template if replace(template, labels={}) == replace(spec, labels={}) else spec
+            self._alike[pair] = template if self._are_alike(template, spec) else spec
         return self._alike[pair]
 
     def spelt(self, key: Key, spec: PodSpec) -> str:
@@ -115,8 +122,22 @@ class Keys:
             return key.key
         mark = (key.key, self.kept(spec))
         if mark not in self._spelt:
-            self._spelt[mark] = f"{key.key}@{_shape(spec)}"
+            self._spelt[mark] = f"{key.key}@{self._digest(spec, key.template)}"
         return self._spelt[mark]
+
+    def _are_alike(self, template: PodSpec, spec: PodSpec) -> bool:
+        return replace(template, labels={}) == replace(spec, labels={}) and not self._other_labels(template, spec)
+
+    def _other_labels(self, template: PodSpec, spec: PodSpec) -> dict[str, str | None]:
+        """The selected labels in which a specification differs from its template, None where it lacks one."""
+        differing = (key for key in sorted(self._selected) if spec.labels.get(key) != template.labels.get(key))
+        return {key: spec.labels.get(key) for key in differing}
+
+    def _digest(self, spec: PodSpec, template: PodSpec) -> str:
+        """8 hex digits of what a plan sees of a specification; labels that are the template's are no part of it."""
+        bare, others = replace(spec, labels={}), self._other_labels(template, spec)
+        shape = (bare, others) if others else bare
+        return hashlib.sha256(msgspec.json.encode(shape, order="sorted")).hexdigest()[:8]
 
 
 def _part(kind: str, pod: KubeObject) -> str:
@@ -126,8 +147,3 @@ def _part(kind: str, pod: KubeObject) -> str:
     if kind == "LeaderWorkerSet":
         return "/leader" if pod.label("leaderworkerset.sigs.k8s.io/worker-index") == "0" else "/worker"
     return ""
-
-
-def _shape(spec: PodSpec) -> str:
-    """8 hex digits of what a plan sees of the spec."""
-    return hashlib.sha256(msgspec.json.encode(replace(spec, labels={}), order="sorted")).hexdigest()[:8]

@@ -82,8 +82,23 @@ def _cluster_spec(one: KubeObject) -> Field:
 def _head(one: KubeObject, mode: str, reader: PodReader, held: str | None, made: RayWorkload) -> None:
     spec = _cluster_spec(one)
     raw = spec.get("headGroupSpec", "template")
-    pod = reader.spec(raw, one.namespace, extra=_beside_head(one, spec, mode))
+    labels = _labels(one, "head", "headgroup")
+    pod = reader.spec(raw, one.namespace, extra=_beside_head(one, spec, mode), labels=labels)
     made.add(Template(key=f"{one.key}/head", spec=pod, raw=raw, wanted=1, held=held), 1)
+
+
+def _labels(one: KubeObject, node_type: str, group: str) -> dict[str, str]:
+    """What the operator puts on a pod; the name of the cluster of a RayJob or RayService is not known before it is."""
+    labels = {
+        "ray.io/is-ray-node": "yes",
+        "ray.io/node-type": node_type,
+        "ray.io/group": group,
+        "app.kubernetes.io/name": "kuberay",
+        "app.kubernetes.io/created-by": "kuberay-operator",
+    }
+    if one.kind == "RayCluster":
+        labels |= {"ray.io/cluster": one.name, "ray.io/identifier": f"{one.name}-{node_type}"}
+    return labels
 
 
 def _beside_head(one: KubeObject, spec: Field, mode: str) -> dict[str, int]:
@@ -121,7 +136,8 @@ def _worker_group(
     if suspended and autoscaling:
         made.oddities.append(f"{key}: a suspended group together with in-tree autoscaling, which KubeRay refuses")
     raw = group.get("template")
-    pod = reader.spec(raw, one.namespace, init=RAY_WORKER_INIT)
+    labels = _labels(one, "worker", group.get("groupName").text())
+    pod = reader.spec(raw, one.namespace, init=RAY_WORKER_INIT, labels=labels)
     reason = held or ("suspended" if suspended else None)
     together = 0 if suspended else (least if autoscaling else wanted) * hosts
     made.add(Template(key=key, spec=pod, raw=raw, wanted=wanted * hosts, held=reason), together)

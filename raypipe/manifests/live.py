@@ -12,6 +12,7 @@ from typing import Annotated
 
 import msgspec
 
+from raypipe.manifests.controllers import claim_templates
 from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import pod_group_of
 from raypipe.manifests.keys import Key, Keys
@@ -36,19 +37,21 @@ class LivePods:
         self._reader = reader
         self._keys = keys
         self._reason = reason
-        self._bound: Counter[tuple[str, str, int, bool, str | None, str]] = Counter()
+        self._bound: Counter[tuple[str, str, int, bool, str | None, str, bool]] = Counter()
 
     def count_all(self, left_out: Counter[tuple[str, str]]) -> None:
         """Count every pod; those that are not planned in `left_out`, by key and reason."""
         for one in self._objects.of("Pod"):
             if one.root.plain("status", "phase") not in FINISHED:
                 self._count(one, left_out)
+        for key in self._keys:
+            self._count_own(key)
         self._on_the_way()
 
     def bound(self) -> list[BoundPods]:
         """The pods that are bound, like ones on one node as one, in order."""
         result = []
-        for (node, name, mark, counted, daemonset, base), count in self._bound.items():
+        for (node, name, mark, counted, daemonset, base, terminating), count in self._bound.items():
             key = self._keys.get(base) if counted else None
             pods = BoundPods(
                 node=node,
@@ -58,6 +61,7 @@ class LivePods:
                 counted=counted,
                 daemonset=daemonset,
                 created=key.created if key is not None else None,
+                terminating=terminating,
             )
             result.append(pods)
         return sorted(result, key=_order)
@@ -66,23 +70,25 @@ class LivePods:
         node = one.root.plain("spec", "nodeName")
         if node is not None and (not isinstance(node, str) or not node):
             node = one.spec.get("nodeName").text() or None
-        spec = self._reader.spec(one.root, one.namespace)
         top = self._objects.topmost(one)
+        spec = self._reader.spec(one.root, one.namespace, pod=one.name, claims=claim_templates(top))
         absent = top.owner.kind if top.kind == "Pod" and top.owner is not None else None
         if absent == "Node":
-            self._reserve(node, one.key, spec, None)
+            self._reserve(node, one, one.key, spec)
         elif "DaemonSet" in (top.kind, absent):
             name = self._keys.of_pod(one, top).key
-            self._reserve(node, name, spec, name)
+            self._reserve(node, one, name, spec, daemonset=name)
         elif one.deleting:
-            self._reserve(node, self._keys.of_pod(one, top).key, spec, None)
+            self._reserve(node, one, self._keys.of_pod(one, top).key, spec)
         else:
             self._count_live(one, self._keys.of_pod(one, top), spec, node, left_out)
 
-    def _reserve(self, node: str | None, name: str, spec: PodSpec, daemonset: str | None) -> None:
+    def _reserve(
+        self, node: str | None, one: KubeObject, name: str, spec: PodSpec, daemonset: str | None = None
+    ) -> None:
         """A pod that takes room on its node and stands in no plan."""
         if node is not None:
-            self._bound[node, name, self._keys.kept(spec), False, daemonset, name] += 1
+            self._bound[node, name, self._keys.kept(spec), False, daemonset, name, one.deleting] += 1
 
     def _count_live(
         self, one: KubeObject, key: Key, spec: PodSpec, node: str | None, left_out: Counter[tuple[str, str]]
@@ -90,12 +96,13 @@ class LivePods:
         if key.gang is None:
             self._name_gang(one, key)
         key.live += 1
+        key.own.pop(one.name, None)
         reason = self._reason(one.root, spec)
         spec = self._keys.settled(key, spec)
         name, mark = self._keys.spelt(key, spec), self._keys.kept(spec)
         if node is not None:
             key.bound += 1
-            self._bound[node, name, mark, reason not in STAYS_ON_ITS_NODE, None, key.key] += 1
+            self._bound[node, name, mark, reason not in STAYS_ON_ITS_NODE, None, key.key, False] += 1
         elif reason is not None:
             left_out[name, reason] += 1
         else:
@@ -106,6 +113,13 @@ class LivePods:
         name = pod_group_of(one.root)
         if name is not None:
             key.gang = f"PodGroup/{one.namespace}/{name}"
+
+    def _count_own(self, key: Key) -> None:
+        """Pods still to be created that are not like the template stand beside the live ones that wait."""
+        if key.closed is None:
+            for spec in list(key.own.values())[: key.missing]:
+                key.live += 1
+                key.unbound[self._keys.kept(self._keys.settled(key, spec))] += 1
 
     def _on_the_way(self) -> None:
         """Nodes bought whose pods are not created or not bound yet: these pods have their place there."""
@@ -140,9 +154,16 @@ class LivePods:
 
     def _placed(self, node: str, name: str, key: Key, mark: int, count: int) -> int:
         if count:
-            self._bound[node, name, mark, True, None, key.key] += count
+            self._bound[node, name, mark, True, None, key.key, False] += count
         return count
 
 
-def _order(one: BoundPods) -> tuple[str, str, bool, str, bytes]:
-    return one.node, one.key, one.counted, one.daemonset or "", msgspec.json.encode(one.spec, order="sorted")
+def _order(one: BoundPods) -> tuple[str, str, bool, str, bool, bytes]:
+    return (
+        one.node,
+        one.key,
+        one.counted,
+        one.daemonset or "",
+        one.terminating,
+        msgspec.json.encode(one.spec, order="sorted"),
+    )

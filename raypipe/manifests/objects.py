@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "RayJob": ("ray.io",),
     "RayService": ("ray.io",),
     "PodGroup": ("scheduling.x-k8s.io", "scheduling.run.ai"),
+    "Namespace": ("",),
     "Node": ("",),
     "NodeClaim": ("karpenter.sh",),
     "NodePool": ("karpenter.sh",),
@@ -72,7 +73,16 @@ WORKLOADS = frozenset(
 """Kinds that own pods under their own name. A CronJob's pods are its Jobs'."""
 
 CLUSTER_SCOPED = frozenset(
-    {"Node", "NodeClaim", "PersistentVolume", "StorageClass", "PriorityClass", "NodePool", "Queue"}
+    {
+        "Namespace",
+        "Node",
+        "NodeClaim",
+        "PersistentVolume",
+        "StorageClass",
+        "PriorityClass",
+        "NodePool",
+        "Queue",
+    }
 )
 _NAME = re.compile(r"[^\s/@\x00-\x1f\x7f]{1,253}")
 _CONFLICTS_WITH_LINES = 10

@@ -7,7 +7,7 @@ Effective request (kubernetes.io/docs/concepts/workloads/pods/init-containers, s
 
 A resource with only a limit requests the limit; requests of the pod itself (`spec.resources`) stand for the sum. Equal
 templates give the same object, so that 100,000 like pods cost one; labels by which controllers tell such pods apart
-are left out.
+are left out, but for those that some constraint selects by.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ from raypipe.manifests.annotations import (
     placement,
     protected,
 )
+from raypipe.manifests.constraints import host_ports, preferences, refuse_unknown, required_terms, spreads
 from raypipe.manifests.fields import Field, said
 from raypipe.manifests.objects import Objects
 from raypipe.manifests.requirements import node_affinity, tolerations
+from raypipe.manifests.selectors import CONTROLLERS_LABELS, Namespaces, Owner, selected_labels
 from raypipe.manifests.sources import MOST_PROBLEMS
+from raypipe.manifests.volumes import CLAIM_KINDS, NOWHERE, Volumes
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, PODS, greatest, total
 from raypipe.quantities import LARGEST_AMOUNT
@@ -42,29 +45,12 @@ MOST_CONTAINERS = 1_000
 RAY_WORKER_INIT = {CPU: 200, MEMORY: 256 * 2**20}
 """The init container that the KubeRay operator gives every worker."""
 
-_CONTROLLERS_LABELS = frozenset(
-    {
-        "pod-template-hash",
-        "controller-revision-hash",
-        "pod-template-generation",
-        "controller-uid",
-        "job-name",
-        "statefulset.kubernetes.io/pod-name",
-        "apps.kubernetes.io/pod-index",
-        "batch.kubernetes.io/controller-uid",
-        "batch.kubernetes.io/job-name",
-        "batch.kubernetes.io/job-completion-index",
-    }
-)
-"""Labels that controllers add to tell one pod from the next: nothing selects by them, and like pods stay alike."""
-
 _RESOURCE_FIELDS = ("requests", "limits", "claims")
 _NATIVE_RESOURCES = ("cpu", "memory", "ephemeral-storage", GPU)
 _RESOURCE = re.compile(
     r"cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|[A-Za-z0-9][-A-Za-z0-9_.]*/[-A-Za-z0-9_.]+"
 )
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
-_CLAIMS = ("persistentVolumeClaim", "ephemeral")
 _SPEC_FIELDS = (
     "nodeSelector",
     "affinity",
@@ -75,24 +61,33 @@ _SPEC_FIELDS = (
     "resources",
     "resourceClaims",
     "topologySpreadConstraints",
+    "hostNetwork",
 )
 _CONTAINER_FIELDS = ("resources", "ports", "restartPolicy")
 """What of a pod a `PodSpec` depends on: pods that differ elsewhere (names of volumes, say) are read once."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PodReader:
-    """Reads templates with the cluster's priority classes; equal templates give the same `PodSpec`.
+    """Reads templates with what the cluster has beside them; equal templates give the same `PodSpec`.
 
     Attributes:
+        namespaces, volumes: what constraints refer to. selected: keys of labels that some constraint selects by.
         priorities: value by name of PriorityClass. default_priority: of the class marked globalDefault.
     """
 
+    namespaces: Namespaces
+    volumes: Volumes
+    selected: frozenset[str] = frozenset()
     priorities: Mapping[str, int] = field(default_factory=dict)
     default_priority: int = 0
     unknown_classes: set[str] = field(default_factory=set)
     _by_content: dict[bytes, PodSpec] = field(default_factory=dict)
     _by_value: dict[bytes, PodSpec] = field(default_factory=dict)
+    _without: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._without = CONTROLLERS_LABELS - self.selected
 
     def spec(
         self,
@@ -102,22 +97,28 @@ class PodReader:
         extra: Mapping[str, int] | None = None,
         init: Mapping[str, int] | None = None,
         default: Mapping[str, int] | None = None,
-        claims: bool = False,
+        labels: Mapping[str, str] | None = None,
+        claims: Field | None = None,
+        pod: str | None = None,
     ) -> PodSpec:
         """Read a template (a mapping with metadata and spec).
 
         extra: requests of a container that is added to it (a side-car). init: of an init container that is added.
         default: requests of its containers together where they state none; without it a template must have one.
-        claims: its controller adds a volume claim to each pod.
+        labels: what its controller adds where it has no such label. claims: the volumeClaimTemplates of a StatefulSet.
+        pod: the name of a pod, after which its own claims are called.
         """
-        content = _content(template, (namespace, extra, init, default, claims))
+        added = {key: text for key, text in labels.items() if key in self.selected} if labels else {}
+        has_claims = claims is not None or _has_claims(template)
+        place = self.volumes.place(template.get("spec", "volumes"), namespace, pod, claims) if has_claims else NOWHERE
+        content = _content(template, (namespace, extra, init, default, added, has_claims, place), self._without)
         known = self._by_content.get(content)
         if known is not None:
             return known
         before = template.source.count
-        spec = self._read(template, namespace, extra or {}, init or {}, default)
-        if claims and "volumes" not in spec.unchecked:
-            spec = replace(spec, unchecked=tuple(sorted((*spec.unchecked, "volumes"))))
+        spec = self._read(template, namespace, extra or {}, init or {}, default, added)
+        families = spec.unchecked if claims is None else sorted({*spec.unchecked, "volumes"})
+        spec = replace(spec, volume_affinity=place, unchecked=tuple(families))
         spec = self._by_value.setdefault(msgspec.json.encode(spec, order="sorted"), spec)
         if content and not before < template.source.count < MOST_PROBLEMS:  # what is wrong twice is told twice
             self._by_content[content] = spec
@@ -130,6 +131,7 @@ class PodReader:
         extra: Mapping[str, int],
         init: Mapping[str, int],
         default: Mapping[str, int] | None,
+        added: Mapping[str, str],
     ) -> PodSpec:
         spec, annotations = template.get("spec"), template.get("metadata", "annotations")
         if default is None and not spec.get("containers").items():
@@ -138,10 +140,11 @@ class PodReader:
         for name in sorted(name for name, amount in requests.items() if amount > LARGEST_AMOUNT):
             spec.problem(f"{requests[name]} of {name} in all", f"at most {LARGEST_AMOUNT} in the smallest unit")
         memory = annotations.get(GPU_MEMORY)
-        labels = template.get("metadata", "labels").labels()
+        stated = {**added, **template.get("metadata", "labels").labels()}
+        labels = {key: text for key, text in sorted(stated.items()) if key not in self._without}
         return PodSpec(
             namespace=namespace,
-            labels={key: text for key, text in labels.items() if key not in _CONTROLLERS_LABELS},
+            labels=labels,
             requests=dict(sorted(requests.items())),
             node_selector=spec.get("nodeSelector").labels(),
             node_affinity=node_affinity(spec.get("affinity", "nodeAffinity")),
@@ -151,6 +154,7 @@ class PodReader:
             unchecked=unchecked(spec),
             protected=protected(annotations),
             **_fields(placement(annotations)),
+            **_constraints(spec, Owner(namespace=namespace, labels=labels, namespaces=self.namespaces)),
         )
 
     def _priority(self, spec: Field) -> int:
@@ -171,8 +175,8 @@ def pod_reader(objects: Objects) -> PodReader:
     """A reader with the PriorityClasses of the input, and those that its pods show the value of."""
     priorities: dict[str, int] = {}
     for one in objects.of("Pod"):
-        name, value = one.root.plain("spec", "priorityClassName"), one.root.plain("spec", "priority")
-        if isinstance(name, str) and type(value) is int:
+        name = one.root.plain("spec", "priorityClassName")
+        if isinstance(name, str) and type(value := one.root.plain("spec", "priority")) is int:
             priorities.setdefault(name, value)
     defaults: list[int] = []
     for one in objects.of("PriorityClass"):
@@ -180,10 +184,26 @@ def pod_reader(objects: Objects) -> PodReader:
         if one.root.get("globalDefault").boolean():
             defaults.append(value)
     # of several defaults the API server takes the lowest
-    return PodReader(priorities=priorities, default_priority=min(defaults, default=0))
+    return PodReader(
+        namespaces=Namespaces(objects),
+        volumes=Volumes(objects),
+        selected=selected_labels(objects),
+        priorities=priorities,
+        default_priority=min(defaults, default=0),
+    )
 
 
-def _content(template: Field, more: tuple[object, ...]) -> bytes:
+def _has_claims(template: Field) -> bool:
+    """Whether a volume is a claim; what is no list of volumes is told elsewhere."""
+    volumes = template.plain("spec", "volumes")
+    if type(volumes) is list:
+        for one in volumes:
+            if type(one) is dict and (one.get(CLAIM_KINDS[0]) is not None or one.get(CLAIM_KINDS[1]) is not None):
+                return True
+    return False
+
+
+def _content(template: Field, more: tuple[object, ...], without: frozenset[str]) -> bytes:
     """What the spec is read from, as bytes; empty where the template is odd enough to be read for its problems."""
     metadata, spec = template.plain("metadata"), template.plain("spec")
     if type(spec) is not dict or type(metadata) not in (dict, NoneType):
@@ -199,8 +219,7 @@ def _content(template: Field, more: tuple[object, ...]) -> bytes:
         more,
         [spec.get(name) for name in _SPEC_FIELDS],
         [[[one.get(name) for name in _CONTAINER_FIELDS] for one in part] for part in containers],
-        any(one.get(name) is not None for one in volumes for name in _CLAIMS),
-        {key: text for key, text in labels.items() if key not in _CONTROLLERS_LABELS},
+        {key: text for key, text in labels.items() if key not in without},
         {key: text for key, text in annotations.items() if key.startswith(KNOWN_PREFIXES)},
     )
     try:
@@ -216,6 +235,22 @@ def _all_of(kind: type | UnionType, values: Iterable[object]) -> bool:
 
 def _fields(where: Placement) -> dict[str, Any]:
     return {name: getattr(where, name) for name in Placement.__slots__}
+
+
+def _constraints(spec: Field, owner: Owner) -> dict[str, Any]:
+    """What the pod says of other pods and of ports, in the fields of a PodSpec."""
+    affinity = spec.get("affinity")
+    refuse_unknown(affinity)
+    restarting = (one for one in _containers(spec, "initContainers") if one.get("restartPolicy").value == "Always")
+    return {
+        "pod_affinity": required_terms(affinity.get("podAffinity"), owner),
+        "pod_anti_affinity": required_terms(affinity.get("podAntiAffinity"), owner),
+        "spread": spreads(spec.get("topologySpreadConstraints"), owner),
+        "preferences": preferences(affinity, owner),
+        "host_ports": host_ports(
+            _containers(spec, "containers"), restarting, on_host=spec.get("hostNetwork").boolean()
+        ),
+    }
 
 
 def effective_request(
@@ -303,13 +338,8 @@ def unchecked(spec: Field) -> tuple[str, ...]:
     containers = spec.get("containers").items()[:MOST_CONTAINERS]
     if any(port.get("hostPort").value for one in containers for port in one.get("ports").items()):
         families.add("host-ports")
-    if any(one.get(name).value is not None for one in spec.get("volumes").items() for name in _CLAIMS):
+    if any(one.get(name).value is not None for one in spec.get("volumes").items() for name in CLAIM_KINDS):
         families.add("volumes")
     if spec.get("resourceClaims").items():
         families.add("resource-claims")
     return tuple(sorted(families))
-
-
-def alike(one: PodSpec, other: PodSpec) -> bool:
-    """Whether two specs are the same to a plan, labels apart."""
-    return one is other or replace(one, labels={}) == replace(other, labels={})

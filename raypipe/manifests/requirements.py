@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from raypipe.manifests.fields import Field, said
 from raypipe.model.requirements import Operator, Requirement, Taint, Term, Toleration
@@ -12,15 +13,16 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 NODE_NAME = "field:metadata.name"
 """A label that `nodes` gives every Node, so that node affinity may name one; no real label can be called so."""
 
+_REQUIREMENT_FIELDS = ("key", "operator", "values")
 _LIFECYCLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-def requirement(one: Field) -> Requirement | None:
+def requirement(one: Field, operators: Sequence[str] = OPERATORS) -> Requirement | None:
     """A label requirement, or None with its problem noted."""
     key = one.get("key").text()
-    operator = Operator(one.get("operator").choice(OPERATORS, "In"))
+    operator = Operator(one.get("operator").choice(operators, "In"))
     if one.get("operator").value is None:
-        one.get("operator").problem("nothing", f"one of {', '.join(OPERATORS)}")
+        one.get("operator").problem("nothing", f"one of {', '.join(operators)}")
     values = one.get("values").texts()
     if not key:
         one.get("key").problem("nothing", "the key of a label")
@@ -47,22 +49,34 @@ def requirements(field: Field) -> tuple[Requirement, ...]:
 
 
 def node_affinity(affinity: Field) -> tuple[Term, ...]:
-    """The terms of a required node affinity; a match of the field metadata.name is one of the label `NODE_NAME`."""
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    """The terms of a required node affinity."""
+    return selector_terms(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
+
+
+def selector_terms(required: Field) -> tuple[Term, ...]:
+    """The terms of a node selector, one of which must hold; absent: none."""
+    required.only(("nodeSelectorTerms",))
     terms = required.get("nodeSelectorTerms")
     if required.value is not None and not terms.items():
         terms.problem("no term", "at least one, as kube-scheduler wants it")
-    result: list[Term] = []
-    for term in terms.items():
-        parts = [*requirements(term.get("matchExpressions"))]
-        for one in term.get("matchFields").items():
-            found = requirement(one)
-            if found is not None:
-                if found.key != "metadata.name":
-                    one.get("key").problem(repr(found.key)[:60], "metadata.name, the only field of a node")
-                parts.append(Requirement(key=NODE_NAME, operator=found.operator, values=found.values))
-        result.append(tuple(parts))
-    return tuple(result)
+    return tuple(selector_term(term) for term in terms.items())
+
+
+def selector_term(term: Field) -> Term:
+    """One term on a node; a match of the field metadata.name is one of the label `NODE_NAME`."""
+    term.only(("matchExpressions", "matchFields"))
+    parts: list[Requirement] = []
+    for one in term.get("matchExpressions").items():
+        one.only(_REQUIREMENT_FIELDS)
+        parts += [found for found in (requirement(one),) if found is not None]
+    for one in term.get("matchFields").items():
+        one.only(_REQUIREMENT_FIELDS)
+        found = requirement(one)
+        if found is not None:
+            if found.key != "metadata.name":
+                one.get("key").problem(repr(found.key)[:60], "metadata.name, the only field of a node")
+            parts.append(Requirement(key=NODE_NAME, operator=found.operator, values=found.values))
+    return tuple(parts)
 
 
 def tolerations(field: Field) -> tuple[Toleration, ...]:

@@ -122,7 +122,11 @@ API = {
     "RayJob": "ray.io/v1",
     "RayService": "ray.io/v1",
     "PodGroup": "scheduling.x-k8s.io/v1alpha1",
+    "Namespace": "v1",
     "Node": "v1",
+    "PersistentVolume": "v1",
+    "PersistentVolumeClaim": "v1",
+    "StorageClass": "storage.k8s.io/v1",
     "NodePool": "karpenter.sh/v1",
     "PriorityClass": "scheduling.k8s.io/v1",
 }

@@ -110,6 +110,24 @@ def test_live_pods_are_counted_once() -> None:
     assert all(one.spec is group.spec for one in cluster.bound)
 
 
+def test_bound_pods_that_are_going_are_terminating() -> None:
+    agent = thing("DaemonSet", "agent", OF, uid="u-ds")
+    pods = [
+        pod("stays", node="node-1", owner=REPLICA_SET),
+        pod("goes", node="node-1", owner=REPLICA_SET, deletionTimestamp=NOW),
+        pod("waits", owner=REPLICA_SET, deletionTimestamp=NOW),
+        pod("agent-1", node="node-1", owner=agent),
+        pod("agent-2", node="node-1", owner=agent, deletionTimestamp=NOW),
+    ]
+    cluster = read(DEPLOYMENT, REPLICA_SET, agent, node(), *pods)
+    assert [(one.key, one.counted, one.terminating, one.count) for one in cluster.bound] == [
+        ("DaemonSet/default/agent", False, False, 1),
+        ("DaemonSet/default/agent", False, True, 1),
+        (WEB, False, True, 1),
+        (WEB, True, False, 1),
+    ]
+
+
 def test_more_pods_than_wanted_are_wanted_while_they_wait() -> None:
     few = deployment(replicas=1, uid="u-d")
     assert wanted(read(few, *(pod(name, owner=few) for name in "abc"))) == {WEB: 3}
