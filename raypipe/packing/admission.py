@@ -188,7 +188,7 @@ class Existence:
         unit_costs = unit_cost(part).min(axis=1)
         ledger = Ledger.of(part)
         prices = np.where(np.isfinite(unit_costs), np.maximum(unit_costs, 1e-9), 1e-9)
-        cover_at(ledger, prices, part.price / NANOS_PER_USD, Measure.MAX)
+        cover_at(ledger, prices, part.price / NANOS_PER_USD, Measure.MAX, np.arange(len(part.price)))
         packing = ledger.packing()
         if packing is None:
             return False

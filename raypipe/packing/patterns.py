@@ -17,11 +17,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
-from raypipe.packing.bound import Duals
+from raypipe.packing.bound import Duals, unit_cost
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.master import Master, MasterLp
 from raypipe.packing.problem import UNLIMITED, Problem
@@ -37,6 +38,12 @@ DEAR = 0.02
 
 COLUMNS_A_ROUND = 45
 """About as many columns are looked for in a round: more slow the master down by more than they lower it."""
+
+LOOKING_BACK, TOO_LITTLE = 24, 1.5e-4
+"""Column generation ends where so many rounds lowered the master by less than this share."""
+
+PROMISING = 0.7
+"""Kinds worth less than this share of their price at the prices of (A) are not filled while others can be."""
 
 WORTH_PRICING = 0.95
 """Kinds whose bound is under this share of their price are not priced: they cannot give a column soon."""
@@ -90,7 +97,7 @@ def solve_master(problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, ef
     return master.solve()
 
 
-@dataclass(slots=True)
+@dataclass
 class Pricing:
     """Finds columns: fills the kinds that may give one, at smoothed prices."""
 
@@ -104,6 +111,12 @@ class Pricing:
         """Kinds that at the prices of (A) are worth nearly what they cost, and the scarce ones."""
         paid = self.problem.price / NANOS_PER_USD + self.duals.limits @ self.problem.scaled_weights
         return np.flatnonzero((self.duals.worth >= slack * paid) | (self.problem.most < UNLIMITED))
+
+    @cached_property
+    def promising(self) -> Ints:
+        """Kinds worth filling at all: those of use at the prices of (A), and the cheapest for each shape."""
+        cheapest = np.where(self.problem.fits, unit_cost(self.problem), np.inf).argmin(axis=1)
+        return np.union1d(self.attractive(PROMISING), cheapest)
 
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
@@ -129,6 +142,7 @@ def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: F
     kinds = pricing.attractive()
     lp, known = MasterLp(problem, problem.demand, pricing.effort), 0
     master: Master | None = None
+    values: list[float] = []
     for number in range(rounds):
         lp.add(*pool.since(known))
         known = len(pool)
@@ -136,6 +150,9 @@ def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: F
         if solved is None:
             break
         master = solved
+        values.append(master.objective)
+        if len(values) > LOOKING_BACK and values[-LOOKING_BACK] - values[-1] < TOO_LITTLE * values[-1]:
+            break
         if stop() or not pricing.round(master, problem.demand, number, kinds):
             break
     if master is not None:

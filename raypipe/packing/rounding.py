@@ -68,18 +68,22 @@ def cover(ledger: Ledger, pricing: Pricing, measure: Measure) -> None:
     The price of a node is what it costs and what it counts against limits at their prices.
     """
     paid = ledger.problem.price / NANOS_PER_USD + pricing.duals.limits @ ledger.problem.scaled_weights
-    for kind, pattern in cover_at(ledger, floored(pricing.duals.pods, pricing.unit_costs), paid, measure):
-        pricing.pool.add(kind, pattern)
+    value = floored(pricing.duals.pods, pricing.unit_costs)
+    for kinds in (pricing.promising, np.arange(len(paid))):
+        for kind, pattern in cover_at(ledger, value, paid, measure, kinds):
+            pricing.pool.add(kind, pattern)
 
 
-def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure) -> list[tuple[int, Ints]]:
-    """Cover at pod prices `value` (K,) and node prices `paid` (J,), in $/h; return the kinds and patterns taken.
+def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure, among: Ints) -> list[tuple[int, Ints]]:
+    """Cover at pod prices `value` (K,) and node prices `paid` (J,), in $/h, with nodes of the kinds `among`.
+
+    Return the kinds and patterns taken.
 
     A filled node stays the best filling of its kind while what is left of demand covers it, so only kinds whose filling
     holds a pod that is gone are filled anew.
     """
     problem, taken = ledger.problem, list[tuple[int, Ints]]()
-    kinds = ledger.affordable()
+    kinds = np.intersect1d(ledger.affordable(), among)
     patterns = fill(problem, value, kinds, ledger.demand, measure)
     ratio = _ratio(patterns, value, paid[kinds])
     while ledger.demand.any() and (ratio > 0).any():
