@@ -64,6 +64,8 @@ def plan_fleet(
     """Plan every cluster of the fleet; `created_at` is left to the caller, because the core reads no clock."""
     stopped = stop or never
     one = partial(_plan, catalog=catalog, scope=scope, stop=stopped, compare_on_demand=compare_on_demand)
+    if executor is None and progress is not None:  # news from elsewhere would have to travel
+        one = partial(one, progress=progress)
     if fleet.limits:
         plans = _under_fleet_limits(fleet, one, progress)
     else:
@@ -82,10 +84,16 @@ def _plan(
     stop: Callable[[], bool],
     compare_on_demand: bool,
     fleet_left: Mapping[str, int] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> ClusterPlan:
     """Plan one cluster, with what on-demand offerings alone would cost where asked for."""
+
+    def found(cost: int, bound: int) -> None:
+        if progress is not None:
+            progress(f"{cluster.name}: ${usd(cost):.4g}/h to buy so far, bound ${usd(bound):.4g}/h")
+
     try:
-        plan = plan_cluster(cluster, catalog, scope=scope, fleet_left=fleet_left, stop=stop)
+        plan = plan_cluster(cluster, catalog, scope=scope, fleet_left=fleet_left, stop=stop, found=found)
     except SettingsError as error:  # found only beside the catalogue; the other clusters go on
         return ClusterPlan(name=cluster.name, context=cluster.context, error=str(error))
     if not compare_on_demand or plan.error is not None:

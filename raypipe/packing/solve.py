@@ -35,6 +35,12 @@ from raypipe.settings import Settings
 
 FEW_SHAPES = 40
 
+type Found = Callable[[int, int], None]
+
+
+def nobody(cost: int, bound: int) -> None:
+    """Listens to no news of packings found."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solved:
@@ -64,15 +70,19 @@ def solve(
     effort: Effort,
     stop: Callable[[], bool] = lambda: False,
     known: Packing | None = None,
+    found: Found = nobody,
 ) -> Solved:
-    """Pack the whole demand at least cost within the limits; `known` is a packing of it that is there already."""
+    """Pack the whole demand at least cost within the limits; `known` is a packing of it that is there already.
+
+    `found` is told the cost and the bound, in nano-dollars, of each verified packing that is cheaper than the last.
+    """
     shapes = np.flatnonzero(problem.demand)
     if not len(shapes):
         return _certain(problem, empty_packing(len(problem.demand)), "aggregated-lp")
     part = problem.only_shapes(shapes)
     kinds = undominated(part)
     small = part.only_kinds(kinds)
-    solved = _solve(small, settings, effort, stop, _seeds(known, shapes, kinds))
+    solved = _solve(small, settings, effort, stop, _seeds(known, shapes, kinds), found)
     pods, worth = np.zeros(len(problem.demand)), np.full(len(problem.price), np.nan)
     pods[shapes], worth[kinds] = solved.pods, solved.worth
     packing = None
@@ -127,9 +137,10 @@ def _solve(
     effort: Effort,
     stop: Callable[[], bool],
     seeds: list[tuple[int, Ints]],
+    found: Found,
 ) -> Solved:
     if problem.is_ruled:
-        return _ruled(problem, settings, effort, stop)
+        return _ruled(problem, settings, effort, stop, found)
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
@@ -145,7 +156,7 @@ def _solve(
             return exact
     for kind, pattern in seeds:
         pricing.pool.add(kind, pattern)
-    return _improved(pricing, first, bound, settings, stop)
+    return _improved(pricing, first, bound, settings, stop, found)
 
 
 def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
@@ -154,7 +165,7 @@ def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
     return Pricing(problem=problem, duals=duals, unit_costs=unit_costs, pool=pool, effort=effort)
 
 
-def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool]) -> Solved:
+def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
     """A problem with rules across nodes: whole where it is small, else dealt to cells and packed without them."""
     flat = replace(problem, beside=(), domains=(), cell=problem.cell[:0])  # one zone is like the other to the bound
     flat_duals = aggregated_lp(flat.only_kinds(undominated(flat)), effort)
@@ -175,7 +186,7 @@ def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[
     part = unruled.problem.only_kinds(kinds)
     priced = replace(duals, pods=unruled.holds @ duals.pods, worth=duals.worth[kinds])
     pricing = _pricing(part, priced, effort)
-    inner = _improved(pricing, _first_packing(part, pricing), bound, settings, stop)
+    inner = _improved(pricing, _first_packing(part, pricing), bound, settings, stop, found)
     packing = None
     if inner.packing is not None:
         numbered = replace(inner.packing, kinds=kinds[inner.packing.kinds])
@@ -226,22 +237,29 @@ def _listed(
 
 
 def _improved(
-    pricing: Pricing, first: Packing | None, bound: int, settings: Settings, stop: Callable[[], bool]
+    pricing: Pricing, first: Packing | None, bound: int, settings: Settings, stop: Callable[[], bool], found: Found
 ) -> Solved:
     """Steps 4 and 5: pattern LP, dive, neighbourhoods."""
     problem, best, stopped = pricing.problem, first, "budget"
+    _tell(found, problem, first, bound)
     master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
     if master is not None and not stop():
         dived = dive(pricing)
         if dived is not None:
             dived = trim(problem, dived)
             best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
+            _tell(found, problem, best, bound)
     if best is not None and master is not None and not stop():
         better = improve(pricing, best, master.pods, settings.neighbourhoods, settings.search_nodes, stop)
         best = min(best, better, key=lambda p: _worth(problem, p))
     if stop():
         stopped = "time"
     return _result(problem, best, pricing.duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+
+
+def _tell(found: Found, problem: Problem, packing: Packing | None, bound: int) -> None:
+    if packing is not None and found is not nobody and not verify(problem, packing):
+        found(packing.usd_nanos(problem), bound)
 
 
 def _result(

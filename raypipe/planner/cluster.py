@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from raypipe.catalog import Catalog
 from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.packing.solve import nobody
 from raypipe.planner.decide import decide
 from raypipe.planner.words import told
 
@@ -24,8 +25,12 @@ def plan_cluster(
     scope: Scope = Scope.PENDING,
     fleet_left: Mapping[str, int] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    found: Callable[[int, int], None] = nobody,
 ) -> ClusterPlan:
-    """Plan one cluster. A snapshot that carries an error gives a plan that says so."""
+    """Plan one cluster. A snapshot that carries an error gives a plan that says so.
+
+    `found` is told the cost of what is bought and its bound, in nano-dollars an hour, whenever a better packing is.
+    """
     if snapshot.error is not None:
         return ClusterPlan(name=snapshot.name, context=snapshot.context, error=snapshot.error, excluded=(), notes=())
-    return told(decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, stop=stop), stop)
+    return told(decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, stop=stop, found=found), stop)

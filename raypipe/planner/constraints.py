@@ -295,7 +295,7 @@ class Roles:
         spread = self._asks[number].spread
         assert spread is not None
         first = int(np.flatnonzero(owners)[0])
-        counted = np.array([self._counts(spread, specs[first], labels, n) for n, labels in enumerate(self._labels)])
+        counted = self._counted(spread, specs[first])
         domain, base, numbers = self._domains(spread.topology_key, np.where(counted, standing, 0))
         opens = np.concatenate((admits[first, : len(self._offerings)], counted[len(self._offerings) :]))
         eligible = np.zeros(len(numbers), dtype=bool)
@@ -314,13 +314,30 @@ class Roles:
             )
         )
 
-    def _counts(self, spread: Spread, spec: PodSpec, labels: Mapping[str, str], place: int) -> bool:
-        """Whether pods at a place count for a spread."""
-        first = len(self._offerings)
-        taints = self._offerings[place].taints if place < first else self._nodes[place - first].existing.node.taints
-        if spread.honors_taints and not tolerated(taints, spec.tolerations):
-            return False
-        return not spread.honors_affinity or spec.selects(labels)
+    def _counted(self, spread: Spread, spec: PodSpec) -> Bools:
+        """Whether pods at each place count for a spread of this pod, (places,)."""
+        counted: Bools = np.ones(len(self._labels), dtype=bool)
+        if spread.honors_taints:
+            taints = [*(one.taints for one in self._offerings), *(room.existing.node.taints for room in self._nodes)]
+            counted &= np.array([tolerated(one, spec.tolerations) for one in taints], dtype=bool)
+        if spread.honors_affinity:
+            counted &= self._selected(spec)
+        return counted
+
+    def _selected(self, spec: PodSpec) -> Bools:
+        """Places whose labels a pod's selector, node affinity and volumes admit, each set of labels looked at once."""
+        terms = [*spec.node_affinity, *(term for terms in spec.volume_affinity for term in terms)]
+        keys = sorted({*spec.node_selector, *(part.key for term in terms for part in term)})
+        if not keys and not terms:
+            return np.ones(len(self._labels), dtype=bool)
+        known: dict[tuple[str | None, ...], bool] = {}
+        selected = []
+        for labels in self._labels:
+            mark = tuple(labels.get(key) for key in keys)
+            if mark not in known:
+                known[mark] = spec.selects(labels)
+            selected.append(known[mark])
+        return np.array(selected, dtype=bool)
 
 
 def _alike(owners: Bools, specs: Sequence[PodSpec], admits: Bools) -> list[Bools]:

@@ -17,7 +17,7 @@ from raypipe.packing.admission import admit
 from raypipe.packing.arrays import Bools
 from raypipe.packing.problem import Problem
 from raypipe.packing.separate import dedicated, shared
-from raypipe.packing.solve import Solved, solve
+from raypipe.packing.solve import Found, Solved, nobody, solve
 from raypipe.packing.solver import Effort
 from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
@@ -74,8 +74,9 @@ def decide(
     scope: Scope,
     fleet_left: Mapping[str, int] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    found: Found = nobody,
 ) -> Decision:
-    """Work out who goes where."""
+    """Work out who goes where; `found` is told of each better packing on the way."""
     pending, effort = scope is Scope.PENDING, Effort()
     supply = supply_of(snapshot, catalog)
     wanted = pending_demand(snapshot) if pending else whole_demand(snapshot)
@@ -92,7 +93,7 @@ def decide(
     sharing = Sharing(snapshot)
     kinds = kinds_of(supply, shapes, limits, resources, rules, use_nodes=pending, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)
-    solved = solve(problem, snapshot.settings, effort, stop)
+    solved = solve(problem, snapshot.settings, effort, stop, found=found)
     outcome = _Outcome(solved=solved, admitted=[one.count for one in placeable], kept_out={}, exact=True)
     if solved.packing is None:
         units = candidates(placeable, snapshot.gangs, shapes)
