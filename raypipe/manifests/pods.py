@@ -110,15 +110,16 @@ class PodReader:
         """
         added = {key: text for key, text in labels.items() if key in self.selected} if labels else {}
         has_claims = claims is not None or _has_claims(template)
-        place = self.volumes.place(template.get("spec", "volumes"), namespace, pod, claims) if has_claims else NOWHERE
-        content = _content(template, (namespace, extra, init, default, added, has_claims, place), self._without)
+        volumes = template.get("spec", "volumes")
+        place, told = self.volumes.place(volumes, namespace, pod, claims) if has_claims else (NOWHERE, True)
+        content = _content(template, (namespace, extra, init, default, added, place, told), self._without)
         known = self._by_content.get(content)
         if known is not None:
             return known
         before = template.source.count
         spec = self._read(template, namespace, extra or {}, init or {}, default, added)
-        families = spec.unchecked if claims is None else sorted({*spec.unchecked, "volumes"})
-        spec = replace(spec, volume_affinity=place, unchecked=tuple(families))
+        families = spec.unchecked if told else tuple(sorted({*spec.unchecked, "volumes"}))
+        spec = replace(spec, volume_affinity=place, unchecked=families)
         spec = self._by_value.setdefault(msgspec.json.encode(spec, order="sorted"), spec)
         if content and not before < template.source.count < MOST_PROBLEMS:  # what is wrong twice is told twice
             self._by_content[content] = spec
@@ -326,20 +327,12 @@ def unchecked(spec: Field) -> tuple[str, ...]:
     """Constraint families that the plan does not keep yet."""
     families = set()
     affinity = spec.get("affinity")
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
     preferred = "preferredDuringSchedulingIgnoredDuringExecution"
-    for kind, family in (("podAffinity", "pod-affinity"), ("podAntiAffinity", "pod-anti-affinity")):
-        if affinity.get(kind, required).items():
-            families.add(family)
     if any(affinity.get(kind, preferred).items() for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")):
         families.add("preferred-affinity")
-    if spec.get("topologySpreadConstraints").items():
-        families.add("topology-spread")
-    containers = spec.get("containers").items()[:MOST_CONTAINERS]
-    if any(port.get("hostPort").value for one in containers for port in one.get("ports").items()):
-        families.add("host-ports")
-    if any(one.get(name).value is not None for one in spec.get("volumes").items() for name in CLAIM_KINDS):
-        families.add("volumes")
+    if any(one.plain("whenUnsatisfiable") == "ScheduleAnyway" for one in spec.get("topologySpreadConstraints").items()):
+        families.add("preferred-spread")
     if spec.get("resourceClaims").items():
         families.add("resource-claims")
+    spec.get("volumes").items()  # what is no list is told, whether or not it is looked at
     return tuple(sorted(families))

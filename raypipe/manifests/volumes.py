@@ -58,14 +58,19 @@ class Volumes:
         self._objects = objects
         self._by_claim: dict[tuple[str, str], Place | None] = {}
 
-    def place(self, volumes: Field, namespace: str, pod: str | None, templates: Field | None) -> Place:
-        """What a pod's volumes ask of its node, each thing once, in order.
+    def place(self, volumes: Field, namespace: str, pod: str | None, templates: Field | None) -> tuple[Place, bool]:
+        """What a pod's volumes ask of its node, each thing once, in order; and whether the input tells it all.
 
         pod: its name, which its own claims are called after; None for a pod still to be created. templates: the
         volumeClaimTemplates of its StatefulSet.
         """
-        claims = _claims(volumes, pod, templates)
-        return in_order({tie for name, made in claims for tie in self._tied(namespace, name, made)})
+        claims = list(_claims(volumes, pod, templates))
+        of_templates = {name for name, made in claims if made is not None}
+        places = [
+            self._tied(namespace, name, made) for name, made in claims if made is not None or name not in of_templates
+        ]
+        ties = {tie for place in places if place is not None for tie in place}
+        return in_order(ties), None not in places
 
     def ordinals(self, namespace: str, name: str, templates: Field) -> list[int]:
         """Numbers of the pods of a StatefulSet that have a claim already, in order."""
@@ -83,14 +88,20 @@ class Volumes:
                 found.setdefault((namespace, stem), []).append(int(number))
         return found
 
-    def _tied(self, namespace: str, name: str | None, made: Field | None) -> Place:
+    def _tied(self, namespace: str, name: str | None, made: Field | None) -> Place | None:
+        """The place of a claim, or of the one that will be made; None where the input does not tell it."""
         known = self._of_claim(namespace, name) if name else None
-        if known is not None:
+        if known is not None or made is None or self._are_missing:
             return known
-        return self._of_class(made, None) if made is not None else NOWHERE
+        return self._of_class(made, None)
+
+    @cached_property
+    def _are_missing(self) -> bool:
+        """Whether the input was taken from a cluster without its claims: those of live pods exist and are not seen."""
+        return bool(self._objects.of("Pod")) and not self._objects.of("PersistentVolumeClaim")
 
     def _of_claim(self, namespace: str, name: str) -> Place | None:
-        """The place of a claim; None where the input knows neither it nor its volume."""
+        """The place of a claim; None where the input does not know it, or not the volume that it names."""
         if (namespace, name) not in self._by_claim:
             self._by_claim[namespace, name] = self._read_claim(namespace, name)
         return self._by_claim[namespace, name]
@@ -103,7 +114,7 @@ class Volumes:
             return _of_volume(volume)
         if claim is None:
             return None
-        return NOWHERE if named else self._of_class(claim.spec, claim.annotation(_CLASS_ANNOTATION))
+        return None if named else self._of_class(claim.spec, claim.annotation(_CLASS_ANNOTATION))
 
     @cached_property
     def _volumes(self) -> dict[tuple[str, str], KubeObject]:

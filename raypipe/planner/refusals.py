@@ -101,15 +101,13 @@ def _nowhere(decision: Decision, w: int) -> Unplaced:
 def _constrained(decision: Decision, w: int, why: str) -> Unplaced:
     """A pod kept out by what it asks of other pods, or they of it."""
     one = decision.wanted[w]
-    counts = decision.supply.filters.counts(one.spec)
+    passed = [entry for entry in decision.supply.filters.counts(one.spec) if entry.filter != "constraint"]
+    refused = (FilterCount(filter="constraint", left=0),) if passed[-1].left else ()  # else no offering comes so far
     return Unplaced(
         pods=one.key,
         count=one.count - decision.admitted[w],
         reason="gang" if _left_out_gang(decision, w) else "constraint",
-        filters=(
-            *(entry for entry in counts if entry.filter != "constraint"),
-            FilterCount(filter="constraint", left=0),
-        ),
+        filters=(*passed, *refused),
         message=f"constraint: {decision.roles.told(one.spec)} {why}{_whole(decision, w)}",
     )
 

@@ -14,7 +14,6 @@ from raypipe.cli import main
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
 LATER = {
-    "06-spread": "spread and anti-affinity are not kept yet; the plan names them in a note",
     "11-fleet-limit": "admission by priority across clusters under a limit of the fleet is not done yet",
 }
 

@@ -161,18 +161,15 @@ def test_an_unknown_priority_class_is_noted_and_learnt_from_pods_that_show_its_v
     assert notes(cluster) == []
 
 
-REQUIRED, PREFERRED = (f"{how}DuringSchedulingIgnoredDuringExecution" for how in ("required", "preferred"))
-NEAR = {"topologyKey": "kubernetes.io/hostname"}
-SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 FAMILIES: list[tuple[str, Object]] = [
-    ("host-ports", {"containers": [container() | {"ports": [{"hostPort": 80}]}]}),
-    ("pod-affinity", {"affinity": {"podAffinity": {REQUIRED: [NEAR]}}}),
-    ("pod-anti-affinity", {"affinity": {"podAntiAffinity": {REQUIRED: [NEAR]}}}),
+    (
+        "preferred-spread",
+        {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}]},
+    ),
     ("preferred-affinity", {"affinity": {"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": {}}]}}}),
     ("resource-claims", {"resourceClaims": [{"name": "gpu"}]}),
-    ("topology-spread", {"topologySpreadConstraints": [SPREAD]}),
     ("volumes", {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
-    ("volumes", {"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]}),
 ]
 
 

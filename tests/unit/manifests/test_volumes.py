@@ -355,3 +355,23 @@ def test_volumes_that_are_refused(objects: list[Object], told: str) -> None:
 def test_a_volume_that_is_wrong_is_told_once_however_many_use_it() -> None:
     wrong = volume(spec={"nodeAffinity": {"require": {}}})
     assert len(problems(*(pod(name, using("c")) for name in "abc"), claim(volume="v"), wrong)) == 1
+
+
+@pytest.mark.parametrize(
+    ("objects", "unchecked"),
+    [
+        pytest.param([deployment(of=using("c")), claim(), volume()], (), id="a claim of the input"),
+        pytest.param([deployment(of=using("c"))], ("volumes",), id="a claim that the input lacks"),
+        pytest.param([deployment(of=using("c")), claim(volume="gone")], ("volumes",), id="a volume that it lacks"),
+        pytest.param([stateful(1, volumeClaimTemplates=[{"metadata": {"name": "d"}}])], (), id="claims to be made"),
+        pytest.param(
+            [stateful(1, volumeClaimTemplates=[{"metadata": {"name": "d"}}]), pod("other", template())],
+            ("volumes",),
+            id="live pods without any claim: the input was taken without them",
+        ),
+    ],
+)
+def test_volumes_that_the_input_does_not_tell_are_named(objects: list[Object], unchecked: tuple[str, ...]) -> None:
+    specs = {group.key: group.spec for group in read(*objects).demand}
+    owner = next(spec for key, spec in specs.items() if not key.startswith("Pod/"))
+    assert owner.unchecked == unchecked
