@@ -5,6 +5,14 @@
 * GPU N: Deployments of 1 .. N/20 pods with 0, 1 (three times as likely), 2, 4 or 8 GPUs of one of six lists of kinds;
   cpu 1-11 and memory 4-30 Gi a GPU, at most 90 cpu and 600 GB; amd64; 40 % on-demand only.
 * mixed N: half services (of 40), half GPU.
+* constrained N of K: services with a quarter of the Deployments under hostname anti-affinity (of those with at most 40
+  pods), 15 % under zone spread (maxSkew 1) and 10 % under hostname spread (maxSkew 2).
+* karpenter N: the mix of Karpenter's own scheduling benchmark, a fifth of the pods each generic, zone spread, hostname
+  spread, zone affinity and hostname anti-affinity; cpu one of 100 .. 1500 m, memory one of 100 .. 4096 Mi, drawn for
+  each pod. There all pods of a kind of constraint share seven labels, whatever their sizes; here those of one size are
+  a Deployment that selects its own label, and anti-affinity Deployments have at most 40 pods.
+
+Each draws from a generator of its own seed, so adding one changes no other.
 
 ``python -m tests.benchmark.instances services --pods 1000 --groups 100 --seed 1 --out DIR`` writes a fleet folder.
 """
@@ -13,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +32,17 @@ GPU_KINDS = (("t4",), ("t4", "l4"), ("a10g", "l4"), ("v100",), ("a100", "h100"),
 GPU_COUNTS = (0, 1, 1, 1, 2, 4, 8)
 MOST_CPU, MOST_MEMORY_MIB = 90_000, 600 * 10**9 // 2**20
 
+KINDS = ("services", "gpu", "mixed", "constrained", "karpenter")
+MOST_APART = 40
+"""Most pods of a Deployment under hostname anti-affinity: each needs a node of its own."""
+DIVERSE_CPUS = (100, 250, 500, 1000, 1500)
+DIVERSE_MEMORIES_MIB = (100, 256, 512, 1024, 2048, 4096)
+DIVERSE_TYPES = 400
+"""Instance types in Karpenter's benchmark."""
+HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+
 type Rng = np.random.Generator
+type Object = dict[str, Any]
 
 
 def services(pods: int, groups: int, rng: Rng) -> list[dict[str, Any]]:
@@ -67,6 +86,82 @@ def mixed(pods: int, rng: Rng) -> list[dict[str, Any]]:
     return services(pods // 2, 40, rng) + gpus(pods - pods // 2, rng)
 
 
+def constrained(pods: int, groups: int, rng: Rng) -> list[Object]:
+    """Services, half of which ask something of where their own pods stand."""
+    made = services(pods, groups, rng)
+    order = [made[k] for k in rng.permutation(groups)]
+    small = [one for one in order if one["spec"]["replicas"] <= MOST_APART]
+    apart = small[: round(0.25 * groups)]
+    others = [one for one in order if not any(one is other for other in apart)]
+    zoned, spread = round(0.15 * groups), round(0.10 * groups)
+    for one in apart:
+        ask_apart(one)
+    for one in others[:zoned]:
+        ask_spread(one, ZONE, 1)
+    for one in others[zoned : zoned + spread]:
+        ask_spread(one, HOSTNAME, 2)
+    return made
+
+
+def karpenter(pods: int, rng: Rng) -> list[Object]:
+    """The mix of Karpenter's scheduling benchmark."""
+    asks: dict[str, Callable[[Object], None]] = {
+        "generic": lambda _: None,
+        "zone-spread": lambda one: ask_spread(one, ZONE, 1),
+        "host-spread": lambda one: ask_spread(one, HOSTNAME, 1),
+        "zone-affinity": ask_one_zone,
+        "apart": ask_apart,
+    }
+    sizes = [(cpu, memory) for cpu in DIVERSE_CPUS for memory in DIVERSE_MEMORIES_MIB]
+    made: list[Object] = []
+    for name, ask in asks.items():
+        count = pods // len(asks) + (pods % len(asks) if name == "generic" else 0)
+        drawn = np.bincount(rng.integers(len(sizes), size=count), minlength=len(sizes)).tolist()
+        for (cpu, memory), total in zip(sizes, drawn, strict=True):
+            most = MOST_APART if name == "apart" else max(1, total)
+            for part in range(0, total, most):
+                requests = {"cpu": f"{cpu}m", "memory": f"{memory}Mi"}
+                title = f"{name}-{cpu}m-{memory}mi-{part // most}"
+                one = deployment(title, min(most, total - part), requests, None, False)
+                ask(one)
+                made.append(one)
+    return made
+
+
+def ask_apart(one: Object) -> None:
+    """Ask for nodes without another pod of the same Deployment."""
+    _template(one)["affinity"] = {
+        "podAntiAffinity": {_REQUIRED: [{"labelSelector": _own(one), "topologyKey": HOSTNAME}]}
+    }
+
+
+def ask_one_zone(one: Object) -> None:
+    """Ask for one zone for all pods of the Deployment."""
+    term = {"labelSelector": _own(one), "topologyKey": ZONE}
+    _template(one)["affinity"] = {"podAffinity": {_REQUIRED: [term]}}
+
+
+def ask_spread(one: Object, topology_key: str, max_skew: int) -> None:
+    """Ask for even numbers of the Deployment's pods in all domains."""
+    constraint = {"maxSkew": max_skew, "topologyKey": topology_key, "labelSelector": _own(one)}
+    _template(one)["topologySpreadConstraints"] = [constraint | {"whenUnsatisfiable": "DoNotSchedule"}]
+
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def _template(one: Object) -> Object:
+    """The pod spec of a Deployment."""
+    spec: Object = one["spec"]["template"]["spec"]
+    return spec
+
+
+def _own(one: Object) -> Object:
+    """The selector of a Deployment's own pods."""
+    selector: Object = one["spec"]["selector"]
+    return selector
+
+
 def deployment(
     name: str,
     replicas: int,
@@ -94,9 +189,10 @@ def deployment(
     }
 
 
-def fleet(manifests: str, arch: str = "amd64+arm64") -> dict[str, Any]:
-    """The fleet file: aws us-east-1, three zones, both capacity types, category t left out."""
+def fleet(manifests: str, arch: str = "amd64+arm64", types: Sequence[str] = ()) -> dict[str, Any]:
+    """The fleet file: aws us-east-1, three zones, both capacity types, category t left out; `types`: only these."""
     without_t = {"key": "karpenter.k8s.aws/instance-category", "operator": "NotIn", "values": ["t"]}
+    chosen = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": list(types)}] if types else []
     cluster = {
         "name": "benchmark",
         "provider": "aws",
@@ -104,17 +200,17 @@ def fleet(manifests: str, arch: str = "amd64+arm64") -> dict[str, Any]:
         "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
         "capacityTypes": ["spot", "on-demand"],
         "arch": arch,
-        "requirements": [without_t],
+        "requirements": [without_t, *chosen],
         "manifests": [manifests],
     }
     return {"apiVersion": "raypipe.io/v1", "kind": "Fleet", "clusters": [cluster]}
 
 
-def write(folder: Path, objects: list[dict[str, Any]]) -> Path:
-    """Write a fleet folder; return it."""
+def write(folder: Path, objects: list[dict[str, Any]], types: Sequence[str] = ()) -> Path:
+    """Write a fleet folder; return it. `types`: the only instance types that may be bought."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "objects.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    (folder / "fleet.json").write_text(json.dumps(fleet("objects.json")))
+    (folder / "fleet.json").write_text(json.dumps(fleet("objects.json", types=types)))
     return folder
 
 
@@ -128,13 +224,17 @@ def instance(kind: str, pods: int, groups: int, seed: int) -> list[dict[str, Any
             return gpus(pods, rng)
         case "mixed":
             return mixed(pods, rng)
-    raise ValueError(f"{kind!r}: expected services, gpu or mixed")
+        case "constrained":
+            return constrained(pods, groups, rng)
+        case "karpenter":
+            return karpenter(pods, rng)
+    raise ValueError(f"{kind!r}: expected one of {', '.join(KINDS)}")
 
 
 def main() -> None:
     """Write one instance."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("services", "gpu", "mixed"))
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--groups", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
