@@ -1,201 +1,163 @@
-"""``python -m tests.benchmark``: the figures of the main job on this tree, on this machine, now.
+"""``python -m tests.benchmark``: the figures of this tree, on this machine, now. Exit 1 where a threshold is missed.
 
-Each instance is planned by the whole command, as a user types it, in a process of its own; gaps are measured against
-the aggregated LP as `tests.benchmark.aggregated` solves it, not the plan's own word. Exit 1 where a threshold is
-missed. ``--quick`` is the part that CI runs: one seed a row.
+Groups of rows: `main` (the default) plans by the whole command, as a user types it; `optimiser` measures the planning
+function in a warm process, against certified bounds; `peers` emulates two autoscalers on the same instances;
+`existing` plans beside nodes that are there already. `--rows` takes groups and rows: ``--rows services-1000,peers``
+compares peers on that row alone. `--certify` first proves the bounds that are missing (minutes an instance).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from raypipe.catalog import Catalog, load
-from raypipe.manifests import read_paths
-from tests.benchmark.aggregated import aggregated_bound
-from tests.benchmark.instances import fleet, instance, write
+from raypipe.catalog import load
+from tests.benchmark import certify, command, optimiser
+from tests.benchmark.optimiser import Instance, Measured
+from tests.benchmark.suite import ROWS, SHARED, Row
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data"
-THRESHOLDS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("thresholds.json").read_text())["rows"]
-CERTIFICATES: dict[str, float] = json.loads(Path(__file__).with_name("certificates.json").read_text())[
-    "above_aggregated"
-]
-COMMAND = "import sys; from raypipe.cli import main; sys.exit(main())"
+GROUPS = ("main", "optimiser", "peers", "existing")
+COMPARED = tuple(row for row in ROWS if row.group == "optimiser" and row.pods >= optimiser.PEERS_FROM_PODS)
+"""Rows that peers are emulated on."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One whole command: exit code, wall seconds, peak RSS, and the plan it printed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line asks for. `seeds`: None for as many as each row has by itself."""
 
-    code: int
-    seconds: float
-    mib: float
-    plan: dict[str, Any]
+    main: frozenset[str]
+    rows: tuple[Row, ...]
+    peers: frozenset[str]
+    seeds: int | None
+    first_seed: int
+    certify: bool
+    certify_seconds: float
+    catalog: Path
 
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the table."""
-
-    name: str
-    runs: list[Run]
-    gaps: list[float]
-    certified: list[float]
-
-    def missed(self) -> list[str]:
-        limits = THRESHOLDS[self.name]
-        wrong = [f"exit {run.code}" for run in self.runs if run.code not in (0, 3)]
-        if sum(self.gaps) / len(self.gaps) > limits["gap_mean"]:
-            wrong.append(f"mean gap above {limits['gap_mean']:.0%}")
-        for gap, certified in zip(self.gaps, self.certified, strict=True):
-            if certified < limits["gap_worst"] < gap:
-                wrong.append(f"worst gap above {limits['gap_worst']:.0%}")
-            elif gap > limits["gap_worst"] and (1 + gap) / (1 + certified) - 1 > limits["gap_to_certificate"]:
-                wrong.append(f"above {limits['gap_to_certificate']:.1%} of a proven bound")
-        if min(self.gaps) < -1e-6:
-            wrong.append("cost below the bound")
-        if max(run.seconds for run in self.runs) > limits["seconds"]:
-            wrong.append(f"slower than {limits['seconds']} s")
-        if max(run.mib for run in self.runs) > limits["mib"]:
-            wrong.append(f"more than {limits['mib']} MiB")
-        return wrong
-
-    def proven_out_of_reach(self) -> str:
-        """Gaps above the threshold where a better bound proves that no plan is within it."""
-        limit = THRESHOLDS[self.name]["gap_worst"]
-        told = [
-            f"; {gap:.2%} where every plan is proven to be above {certified:.2%}: without it the worst is "
-            f"{max((g for g, c in zip(self.gaps, self.certified, strict=True) if c <= limit), default=0.0):.2%}"
-            for gap, certified in zip(self.gaps, self.certified, strict=True)
-            if certified > limit
-        ]
-        return "".join(told)
-
-    def line(self) -> str:
-        own = [run.plan["gap_fraction"] or 0.0 for run in self.runs]
-        seconds, mib = [run.seconds for run in self.runs], [run.mib for run in self.runs]
-        count = len(self.runs)
-        missed = self.missed()
-        return (
-            f"{self.name:10} {count:2}  {sum(self.gaps) / count:7.2%} {max(self.gaps):7.2%}  {sum(own) / count:7.2%} "
-            f"{max(own):7.2%}  {sum(seconds) / count:6.2f} {max(seconds):6.2f}  {max(mib):6.0f}  "
-            f"{'MISSED: ' + ', '.join(missed) if missed else 'ok'}{self.proven_out_of_reach()}"
-        )
+    def seeds_from(self, usual: int) -> range:
+        """The seeds of a row that has so many by itself; a trace has one."""
+        return range(self.first_seed, self.first_seed + (1 if usual == 1 else self.seeds or usual))
 
 
-def child_environment() -> dict[str, str]:
-    """As a user would have it: bytecode compiled once and kept."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+def asked(words: list[str]) -> Asked:
+    """Read the command line; exit 2 with the names there are where one is unknown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--catalog", type=Path, default=SHARED / "catalog", help="the big catalogue")
+    parser.add_argument("--rows", default="main", help="comma list of groups and rows (default: main)")
+    parser.add_argument("--seeds", type=int, help="so many seeds a row")
+    parser.add_argument("--first-seed", type=int, default=1, help="the seeds are this one and the next (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="one seed a row")
+    parser.add_argument("--certify", action="store_true", help="prove the bounds that are missing, and keep them")
+    parser.add_argument("--certify-seconds", type=float, default=300.0, help="of (B), an instance (default: 300)")
+    parser.add_argument("--list", action="store_true", help="list groups and rows")
+    arguments = parser.parse_args(words)
+    if arguments.list:
+        print(listing())
+        parser.exit(0)
+    chosen = arguments.rows.split(",")
+    names = {*GROUPS, *command.NAMES, *(row.name for row in ROWS)}
+    if unknown := [name for name in chosen if name not in names]:
+        parser.error(f"--rows: {', '.join(unknown)}: expected any of {', '.join(sorted(names))}")
+    rows = tuple(row for row in ROWS if row.name in chosen or row.group in chosen)
+    named = any(row.group == "optimiser" for row in rows)
+    return Asked(
+        main=frozenset(command.NAMES if "main" in chosen else set(chosen) & set(command.NAMES)),
+        rows=rows,
+        peers=frozenset(row.name for row in COMPARED if "peers" in chosen and (row in rows or not named)),
+        seeds=1 if arguments.quick else arguments.seeds,
+        first_seed=arguments.first_seed,
+        certify=arguments.certify,
+        certify_seconds=arguments.certify_seconds,
+        catalog=arguments.catalog,
+    )
 
 
-def run(arguments: list[str]) -> Run:
-    """Run raypipe in a process of its own and wait for it."""
-    with tempfile.TemporaryFile() as out:
-        started = time.perf_counter()
-        child = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=out, env=child_environment())
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - started
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        text = out.read()
-    plan = json.loads(text) if child.returncode in (0, 3) and text[:1] == b"{" else {}
-    return Run(child.returncode, seconds, usage.ru_maxrss / 1024, plan)
+def listing() -> str:
+    """The groups and their rows."""
+    of_group = {group: [row.name for row in ROWS if row.group == group] for group in ("optimiser", "existing")}
+    lines = {"main": [*command.NAMES], **of_group, "peers": [row.name for row in COMPARED]}
+    return "\n".join(f"{group:10} {' '.join(names)}" for group, names in lines.items())
 
 
-def planned(name: str, folders: list[Path], catalog_path: Path, catalog: Catalog) -> Row:
-    """Plan each folder by the whole command; measure its gap against (A)."""
-    runs, gaps = [], []
-    certified = [CERTIFICATES.get(folder.name, 0.0) for folder in folders]
-    for folder in folders:
-        one = run(["plan", str(folder), "--catalog", str(catalog_path), "-o", "json", "--quiet"])
-        cluster = read_paths([folder]).clusters[0]
-        runs.append(one)
-        gaps.append(one.plan["usd_per_hour"]["after"] / aggregated_bound(cluster, catalog) - 1)
-    return Row(name, runs, gaps, certified)
-
-
-def openb(folder: Path) -> Path:
-    """The openb trace as a fleet folder."""
-    folder.mkdir(parents=True)
-    converter = ROOT / "examples" / "openb_to_manifests.py"
-    trace = SHARED / "traces" / "openb_pods_gpuspec33.csv"
-    with (folder / "objects.json").open("wb") as out:
-        subprocess.run([sys.executable, str(converter), str(trace)], stdout=out, check=True)
-    (folder / "fleet.json").write_text(json.dumps(fleet("objects.json")))
-    return folder
-
-
-def rows(chosen: set[str], first: int, quick: bool, catalog_path: Path, scratch: Path) -> Iterator[Row]:
-    """The rows of the table, one after the other."""
-    catalog = load(catalog_path)
-    if "openb" in chosen:
-        yield planned("openb", [openb(scratch / "openb")], catalog_path, catalog)
-    for name, pods, groups, seeds in (("services", 1000, 100, 5), ("gpu", 500, 0, 3), ("mixed", 600, 0, 3)):
-        if name in chosen:
-            numbers = range(first, first + (1 if quick else seeds))
-            folders = [
-                write(scratch / f"{name}-{pods}-{groups}-{seed}", instance(name, pods, groups, seed))
-                for seed in numbers
-            ]
-            yield planned(name, folders, catalog_path, catalog)
-
-
-def timed(name: str, seconds: list[float]) -> bool:
-    """Print a row that is only a time; return whether it is within its threshold."""
-    limit = THRESHOLDS[name]["seconds"]
-    good = min(seconds) <= limit
-    mean = sum(seconds) / len(seconds)
-    verdict = "ok" if good else f"MISSED: slower than {limit} s"
-    print(f"{name:10} {len(seconds):2}  {'':16} {'':16} {mean:6.2f} {max(seconds):6.2f}  {'':6}  {verdict}")
+def main_table(question: Asked, scratch: Path) -> bool:
+    """Print the main job's table; return whether it is within its thresholds."""
+    command.run(["--help"])  # compiles what is not compiled yet
+    command.run(["plan", "--help"])
+    print("row         n  gap to (A): mean, worst   own gap: mean, worst   s mean, worst     MiB  thresholds")
+    good = True
+    for row in command.rows(question.main, question.seeds_from, question.catalog, certify.known(), scratch):
+        print(row.line(), flush=True)
+        good &= not row.missed()
+    if "catalogue" in question.main:
+        good &= command.timed("catalogue", command.load_times(question.catalog))
+    if "help" in question.main:
+        good &= command.timed("help", [command.run(["--help"]).seconds for _ in range(7)])
     return good
 
 
-def load_times(catalog_path: Path, count: int = 5) -> list[float]:
-    """Seconds to read the catalogue, in this process."""
-    seconds = []
-    for _ in range(count):
-        started = time.perf_counter()
-        load(catalog_path)
-        seconds.append(time.perf_counter() - started)
-    return seconds
+def measured_rows(question: Asked, scratch: Path) -> Iterator[tuple[Measured, list[Instance]]]:
+    """Measure each row that a table needs, certificates first where they are asked for."""
+    catalog, certificates = load(question.catalog), certify.known()
+    for row in ROWS:
+        if row not in question.rows and row.name not in question.peers:
+            continue
+        made = optimiser.instances(row, question.seeds_from(row.seeds), catalog, scratch)
+        for one in made if question.certify else ():
+            if one.digest is not None and one.digest not in certificates:
+                certificates[one.digest] = proven(one, one.digest, question.certify_seconds)
+        yield optimiser.measure(row, made, certificates, question.catalog), made
+
+
+def proven(one: Instance, digest: str, seconds: float) -> certify.Certificate:
+    """Certify an instance and keep what was proven."""
+    certificate = certify.certify(
+        one.name, one.world, seconds, lambda text: print(f"{one.name}: {text}", file=sys.stderr)
+    )
+    certify.keep(digest, certificate)
+    return certificate
+
+
+def optimiser_tables(question: Asked, limits: Mapping[str, optimiser.Limits], scratch: Path) -> bool:
+    """Print the tables of optimiser, existing nodes and peers; return whether they are within their thresholds."""
+    good, peers, done = True, list[str](), dict[str, Measured]()
+    if question.rows:
+        print(optimiser.HEADER)
+    for measured, made in measured_rows(question, scratch):
+        row, done[measured.row.name] = measured.row, measured
+        if row in question.rows:
+            print(measured.line(limits.get(row.name, {})), flush=True)
+            good &= not measured.missed(limits.get(row.name, {}))
+        if row.name in question.peers:
+            compared = optimiser.compare(measured, made)
+            peers.append(compared.line())
+            good &= not compared.missed
+    if {"existing-1000", "existing-none"} <= done.keys():
+        text, saved = optimiser.nodes_saved(done["existing-1000"], done["existing-none"])
+        print(text)
+        good &= saved
+    if peers:
+        print("\n".join((optimiser.PEERS_HEADER, *peers)))
+    return good
 
 
 def main() -> int:
-    """Print the table; 1 where a threshold is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--catalog", type=Path, default=SHARED / "catalog", help="the big catalogue")
-    parser.add_argument("--rows", default="openb,services,gpu,mixed,catalogue,help", help="comma list (default: all)")
-    parser.add_argument("--first-seed", type=int, default=1, help="the seeds are this one and the next (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="one seed a row")
-    arguments = parser.parse_args()
-    chosen = set(arguments.rows.split(","))
-    if not arguments.catalog.is_dir():
-        print(f"skipped: no catalogue at {arguments.catalog}", file=sys.stderr)
+    """Print the tables asked for; 1 where a threshold is missed."""
+    question = asked(sys.argv[1:])
+    if not question.catalog.is_dir():
+        print(f"skipped: no catalogue at {question.catalog}", file=sys.stderr)
         return 0
-    run(["--help"])  # compiles what is not compiled yet
-    run(["plan", "--help"])
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
-    print("row         n  gap to (A): mean, worst   own gap: mean, worst   s mean, worst     MiB  thresholds")
     good = True
     with tempfile.TemporaryDirectory() as scratch:
-        for row in rows(chosen, arguments.first_seed, arguments.quick, arguments.catalog, Path(scratch)):
-            print(row.line(), flush=True)
-            good &= not row.missed()
-    if "catalogue" in chosen:
-        good &= timed("catalogue", load_times(arguments.catalog))
-    if "help" in chosen:
-        good &= timed("help", [run(["--help"]).seconds for _ in range(7)])
+        if question.main:
+            good &= main_table(question, Path(scratch))
+        if question.rows or question.peers:
+            good &= optimiser_tables(question, command.OPTIMISER_THRESHOLDS, Path(scratch))
     return 0 if good else 1
 
 

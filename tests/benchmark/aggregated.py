@@ -1,85 +1,75 @@
-"""(A) of the optimiser, once more and by itself: the bound that the benchmark's gaps are measured against.
+"""(A) and (A') of the optimiser, once more and by themselves: bounds that the benchmark's gaps are measured against.
 
-One LP over all shapes and all offerings that matter, given to HiGHS at once: nothing of `raypipe.packing` is used, so a
-mistake there cannot cancel out here. Offerings that can do no more than another for no less are left out first.
+One LP over all shapes and all offerings that matter, given to HiGHS at once; with whole numbers of nodes it is (A'),
+whose dual bound counts. Nothing of `raypipe.packing` is used, so a mistake there cannot cancel out here. Offerings that
+can do no more than another for no less are left out first.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import highspy
 import numpy as np
 
-from raypipe.catalog import Catalog, Filters, offerings_for
-from raypipe.model.resources import Resources
+from raypipe.catalog import Catalog
 from raypipe.model.snapshot import ClusterSnapshot
+from tests.benchmark.world import Floats, World, undominated, world_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Aggregated:
+    """A proven bound in $/h, and the price of one more pod of each shape, (K,) $/h (zeros for (A'))."""
+
+    usd_per_hour: float
+    pods: Floats
 
 
 def aggregated_bound(cluster: ClusterSnapshot, catalog: Catalog) -> float:
-    """The value of the LP in $/h, over the pods that some offering can hold."""
-    offerings = offerings_for(cluster, catalog).offerings
-    filters = Filters(offerings, cluster)
-    shapes: dict[tuple[bytes, bytes], tuple[Resources, np.ndarray, int]] = {}
-    for group in cluster.demand:
-        mask = filters.mask(group.spec)
-        if mask.any():
-            mark = (repr(sorted(group.spec.requests.items())).encode(), mask.tobytes())
-            requests, _, count = shapes.get(mark, (group.spec.requests, mask, 0))
-            shapes[mark] = (requests, mask, count + group.count)
-    names = sorted({name for requests, _, _ in shapes.values() for name in requests})
-    demand = np.array([count for _, _, count in shapes.values()], dtype=float)
-    requests = np.array([[one.get(name, 0) for name in names] for one, _, _ in shapes.values()], dtype=float)
-    admits = np.array([mask for _, mask, _ in shapes.values()])
-    capacity = np.array([[one.allocatable.get(name, 0) for name in names] for one in offerings], dtype=float)
-    price = np.array([one.usd_nanos_per_hour for one in offerings]) / 1e9
-    kept = _useful(admits, capacity, price)
-    return _solve(demand, requests, admits[:, kept], capacity[kept], price[kept])
+    """The value of (A) in $/h, over the pods that some offering can hold."""
+    world = world_of(cluster, catalog)
+    return aggregated(world.only_kinds(undominated(world))).usd_per_hour
 
 
-def _useful(admits: np.ndarray, capacity: np.ndarray, price: np.ndarray) -> list[int]:
-    """Offerings that no cheaper one beats in everything."""
-    kept: list[int] = []
-    for j in np.argsort(price, kind="stable").tolist():
-        if not admits[:, j].any():
-            continue
-        beaten = any((capacity[i] >= capacity[j]).all() and (admits[:, i] >= admits[:, j]).all() for i in kept)
-        if not beaten:
-            kept.append(j)
-    return kept
+def aggregated(world: World, *, seconds: float | None = None) -> Aggregated:
+    """Solve (A), or with `seconds` (A') for so long.
 
-
-def _solve(
-    demand: np.ndarray, requests: np.ndarray, admits: np.ndarray, capacity: np.ndarray, price: np.ndarray
-) -> float:
-    shapes, kinds = admits.shape
-    resources = requests.shape[1]
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
-    solver.setOptionValue("threads", 1)
-    fits = admits & (requests[:, None, :] <= capacity[None, :, :]).all(axis=2)
-    pairs = np.argwhere(fits)
-    columns = kinds + len(pairs)
+    min Σ c_j y_j; Σ_j x_kj >= n_k; Σ_k d_kr x_kj <= C_jr y_j; x_kj <= most_k y_j where a shape has such a cap.
+    """
+    shapes, kinds = world.admits.shape
+    resources = world.requests.shape[1]
+    pairs = np.argwhere(world.fits)
+    capped = {
+        (int(k), int(j)): i for i, (k, j) in enumerate(pairs[world.most[pairs[:, 0]] < world.demand[pairs[:, 0]]])
+    }
+    first_cap = shapes + kinds * resources
+    of_kind: list[list[int]] = [[] for _ in range(kinds)]
+    for (_, j), i in capped.items():
+        of_kind[j].append(i)
     starts, index, value = [], [], []
     for j in range(kinds):
         starts.append(len(index))
-        index += [shapes + j * resources + r for r in range(resources)]
-        value += [-1.0] * resources
+        index += [shapes + j * resources + r for r in range(resources)] + [first_cap + i for i in of_kind[j]]
+        value += [-1.0] * (resources + len(of_kind[j]))
     for k, j in pairs.tolist():
         starts.append(len(index))
         index.append(k)
         value.append(1.0)
-        for r in np.flatnonzero(requests[k]).tolist():
+        for r in np.flatnonzero(world.requests[k]).tolist():
             index.append(shapes + j * resources + r)
-            value.append(requests[k, r] / capacity[j, r])
-    rows = shapes + kinds * resources
-    infinity = highspy.kHighsInf
-    lower = np.concatenate((demand, np.full(rows - shapes, -infinity)))
+            value.append(world.requests[k, r] / world.capacity[j, r])
+        if (k, j) in capped:
+            index.append(first_cap + capped[k, j])
+            value.append(1.0 / world.most[k])
+    columns, rows, infinity = kinds + len(pairs), first_cap + len(capped), highspy.kHighsInf
+    solver = quiet_solver()
+    lower = np.concatenate((world.demand.astype(float), np.full(rows - shapes, -infinity)))
     upper = np.concatenate((np.full(shapes, infinity), np.zeros(rows - shapes)))
     none = np.zeros(0, dtype=np.int32)
     solver.addRows(rows, lower, upper, 0, none, none, np.zeros(0))
-    cost = np.concatenate((price, np.zeros(len(pairs))))
     solver.addCols(
         columns,
-        cost,
+        np.concatenate((world.price, np.zeros(len(pairs)))),
         np.zeros(columns),
         np.full(columns, infinity),
         len(index),
@@ -87,5 +77,23 @@ def _solve(
         np.array(index, dtype=np.int32),
         np.array(value),
     )
+    if seconds is not None:
+        solver.setOptionValue("time_limit", seconds)
+        solver.setOptionValue("mip_rel_gap", 1e-6)
+        numbers = np.arange(kinds, dtype=np.int32)
+        solver.changeColsIntegrality(kinds, numbers, np.full(kinds, highspy.HighsVarType.kInteger))
     solver.run()
-    return float(solver.getObjectiveValue())
+    if seconds is not None:
+        return Aggregated(usd_per_hour=float(solver.getInfo().mip_dual_bound), pods=np.zeros(shapes))
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        raise ValueError(f"(A) was not solved: {solver.getModelStatus()}")
+    prices = np.array(solver.getSolution().row_dual[:shapes])
+    return Aggregated(usd_per_hour=float(solver.getObjectiveValue()), pods=prices)
+
+
+def quiet_solver() -> highspy.Highs:
+    """HiGHS without a word, on one thread."""
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    return solver

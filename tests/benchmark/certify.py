@@ -1,127 +1,241 @@
-"""How far the best provable bound stands above (A) on one instance: (B) with exact pricing, minutes of work.
+"""The best bound that minutes of work prove for one instance: (B) with exact pricing, and (A').
 
-``python -m tests.benchmark.certify services 1000 100 4``. Farley's bound: with prices π of pods and UB_j the proven
-upper bound of the knapsack over one node of kind j, no plan costs less than t·Σ π_k n_k for t = min_j c_j / UB_j. What
-is found is kept in ``certificates.json``: where it stands more than 10 % above (A), no plan is within 10 % of (A).
+``python -m tests.benchmark --certify --rows services-1000 --seeds 5`` proves what is missing and keeps it in
+``certificates.json``, by the digest of the question (`World.digest`): a changed price, size or filter asks anew.
+
+(B): min Σ c_j y_jp; Σ a_pk y_jp >= n_k over all fillings p of a node of kind j. Its columns come from filling nodes by
+price, at last from knapsacks solved exactly. Farley's bound: with prices π of pods and UB_j the proven upper bound of
+the knapsack over a node of kind j, no plan costs less than t · Σ π_k n_k for t = min(1, min_j c_j / UB_j). A knapsack
+whose LP is worth no more than the node costs needs no search. The bound is valid after every round, so that a stop by
+the clock leaves one. Caps a node are kept; zones are left out.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
+import json
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 import highspy
 import numpy as np
 
-from raypipe.catalog import load
-from raypipe.manifests import read_paths
-from raypipe.packing.arrays import Floats, Ints
-from raypipe.packing.bound import aggregated_lp, unit_cost
-from raypipe.packing.dominance import undominated
-from raypipe.packing.fill import Measure
-from raypipe.packing.patterns import PatternPool, Pricing, generate, solve_master
-from raypipe.packing.problem import Problem
-from raypipe.packing.rounding import Ledger, cover
-from raypipe.packing.solver import Effort
-from raypipe.planner.constraints import Roles
-from raypipe.planner.demand import Masks, pending_demand, resource_names, shapes_of
-from raypipe.planner.limits import limits_of
-from raypipe.planner.supply import kinds_of, supply_of
-from tests.benchmark.instances import instance, write
+from raypipe.model.resources import GPU
+from tests.benchmark.aggregated import aggregated, quiet_solver
+from tests.benchmark.world import Bools, Floats, Ints, World, undominated
 
-DEFAULT_CATALOG = Path(__file__).parents[2].parent / "shared" / "data" / "catalog"
+FILE = Path(__file__).with_name("certificates.json")
+FILL_ROUNDS = 80
+AGGREGATED_SECONDS = 120.0
+KNAPSACK_SECONDS = 2.0
 SCALE = 1000.0
+"""Prices of pods are cents and less; a knapsack's tolerances are absolute."""
+CLOSED = 1e-5
+"""Relative distance of bound and LP at which (B) has nothing more to give."""
 
 
-def problem_of(folder: Path, catalog: Path) -> Problem:
-    """The packing problem of an instance, dominated kinds left out."""
-    cluster = read_paths([folder]).clusters[0]
-    supply = supply_of(cluster, load(catalog))
-    wanted = pending_demand(cluster)
-    roles = Roles((one.spec for one in wanted), (), supply.offerings, ())
-    masks = Masks((supply.filters, supply.node_filters), np.ones(len(supply.offerings), dtype=bool), roles)
-    resources = resource_names(wanted)
-    shapes = shapes_of(wanted, masks, resources)
-    problem = kinds_of(
-        supply, shapes, limits_of(cluster, ()), resources, roles.rules(shapes.specs, shapes.admits)
-    ).problem
-    return problem.only_kinds(undominated(problem))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What was proven of an instance, $/h.
+
+    Attributes:
+        instance: its name, for the reader; the digest is what counts.
+        usd_per_hour: no plan costs less. kind: how that was proven.
+        aggregated: (A). pattern_lp: (B) with the columns known in the end: no better bound can come from (B) itself.
+        proven: the day.
+    """
+
+    instance: str
+    usd_per_hour: float
+    kind: str
+    aggregated: float
+    pattern_lp: float
+    proven: str
 
 
-def knapsack(problem: Problem, kind: int, prices: Floats) -> tuple[Ints, float]:
-    """The best filling of a node found, and a proven upper bound on what any is worth."""
-    shapes = np.flatnonzero(problem.fits[:, kind] & (prices > 1e-12))
-    solver, count = highspy.Highs(), len(shapes)
-    for option, value in (
-        ("output_flag", False),
-        ("threads", 1),
-        ("mip_rel_gap", 1e-4),
-        ("time_limit", 2.0),
-        ("presolve", "off"),
-    ):
-        solver.setOptionValue(option, value)
+def known(file: Path = FILE) -> dict[str, Certificate]:
+    """The certificates kept, by digest."""
+    kept = json.loads(file.read_text())["bounds"]
+    return {digest: Certificate(**one) for digest, one in kept.items()}
+
+
+def keep(digest: str, certificate: Certificate, file: Path = FILE) -> None:
+    """Keep a certificate, unless a better one is there."""
+    content = json.loads(file.read_text())
+    before = content["bounds"].get(digest)
+    if before is None or before["usd_per_hour"] < certificate.usd_per_hour:
+        content["bounds"][digest] = asdict(certificate)
+        content["bounds"] = dict(sorted(content["bounds"].items(), key=lambda item: (item[1]["instance"], item[0])))
+        file.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def certify(instance: str, world: World, seconds: float, tell: Callable[[str], None]) -> Certificate:
+    """Prove the best bound that (A), (A') and `seconds` of (B) give."""
+    world = world.only_kinds(undominated(world))
+    lowest = aggregated(world)
+    found = {"aggregated-lp": lowest.usd_per_hour}
+    if world.amount(GPU).any():
+        found["aggregated-milp"] = aggregated(world, seconds=AGGREGATED_SECONDS).usd_per_hour
+        tell(f"(A) {lowest.usd_per_hour:.4f}, (A') {found['aggregated-milp']:.4f} $/h")
+    found["pattern-lp"], value = pattern_bound(world, lowest.pods, seconds, tell)
+    kind = max(found, key=lambda name: found[name])
+    return Certificate(
+        instance=instance,
+        usd_per_hour=round(found[kind] * (1 - 1e-9), 9),
+        kind=kind,
+        aggregated=round(lowest.usd_per_hour, 9),
+        pattern_lp=round(value, 9),
+        proven=date.today().isoformat(),
+    )
+
+
+def pattern_bound(world: World, prices: Floats, seconds: float, tell: Callable[[str], None]) -> tuple[float, float]:
+    """Farley's bound after at most `seconds`, and the value of (B) over the columns found, $/h.
+
+    prices: those of (A), (K,), from which columns are made at first.
+    """
+    deadline, master = time.monotonic() + seconds, Master(world)
+    master.add_fillings(prices, prices)
+    for _ in range(FILL_ROUNDS):
+        value, duals = master.solve()
+        if time.monotonic() > deadline or not master.add_fillings((duals + prices) / 2, duals):
+            break
+    best, centre, stay = 0.0, prices, 0.4
+    while True:
+        value, duals = master.solve()
+        asked = stay * centre + (1 - stay) * duals
+        worth, new = master.price_exactly(asked, duals)
+        scale = min(1.0, float((world.price[worth > 0] / worth[worth > 0]).min(initial=np.inf)))
+        bound = scale * float(asked @ world.demand)
+        if bound > best:
+            best, centre = bound, scale * asked
+        tell(f"(B) {value:.4f} with {master.size} columns, {new} of them new; bound {best:.4f} $/h")
+        if best >= value * (1 - CLOSED) or (not new and stay == 0) or time.monotonic() > deadline:
+            return best, value
+        stay = stay if new else 0.0
+
+
+class Master:
+    """(B) over the columns known so far."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._fits = world.fits
+        self._solver = quiet_solver()
+        self._known: set[tuple[int, bytes]] = set()
+        infinity, none = highspy.kHighsInf, np.zeros(0, dtype=np.int32)
+        shapes = len(world.demand)
+        self._solver.addRows(shapes, world.demand.astype(float), np.full(shapes, infinity), 0, none, none, np.zeros(0))
+
+    @property
+    def size(self) -> int:
+        """How many columns there are."""
+        return len(self._known)
+
+    def add(self, kind: int, pattern: Ints) -> bool:
+        """Add a column; False where it is known."""
+        mark = (kind, pattern.tobytes())
+        if mark in self._known or not pattern.any():
+            return False
+        self._known.add(mark)
+        rows = np.flatnonzero(pattern).astype(np.int32)
+        price = float(self._world.price[kind])
+        self._solver.addCol(price, 0.0, highspy.kHighsInf, len(rows), rows, pattern[rows].astype(float))
+        return True
+
+    def add_fillings(self, prices: Floats, duals: Floats) -> int:
+        """Fill every kind by `prices`; add what is worth more than its node at the master's own prices."""
+        patterns = fillings(self._world, self._fits, prices)
+        worth = patterns @ duals > self._world.price + 1e-9
+        if not self._known:  # the master needs columns for every pod
+            worth[:] = True
+        added = sum(self.add(int(j), patterns[j]) for j in np.flatnonzero(worth))
+        return added + (self._cover() if added == self.size else 0)
+
+    def _cover(self) -> int:
+        """A column for each shape by itself, on the kind where one pod costs least."""
+        added = 0
+        for k in range(len(self._world.demand)):
+            copies = _copies(self._world, k, self._world.capacity) * self._fits[k]
+            unit = np.where(copies > 0, self._world.price / np.maximum(1, copies), np.inf)
+            kind = int(unit.argmin())
+            pattern = np.zeros(len(self._world.demand), dtype=np.int64)
+            pattern[k] = copies[kind]
+            added += self.add(kind, pattern)
+        return added
+
+    def solve(self) -> tuple[float, Floats]:
+        """The value of the LP and the price of a pod of each shape."""
+        self._solver.run()
+        if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            raise ValueError(f"the master was not solved: {self._solver.getModelStatus()}")
+        duals = np.maximum(0.0, np.array(self._solver.getSolution().row_dual))
+        return float(self._solver.getObjectiveValue()), duals
+
+    def price_exactly(self, prices: Floats, duals: Floats) -> tuple[Floats, int]:
+        """What a node of each kind is worth at most at `prices`, (J,), and how many columns that gave."""
+        worth, new = np.zeros(len(self._world.price)), 0
+        for kind in range(len(worth)):
+            pattern, worth[kind] = knapsack(self._world, self._fits[:, kind], kind, prices)
+            if pattern is not None and pattern @ duals > self._world.price[kind] + 1e-9:
+                new += self.add(kind, pattern)
+        return worth, new
+
+
+def knapsack(world: World, fits: Bools, kind: int, prices: Floats) -> tuple[Ints | None, float]:
+    """The best filling of a node, None where it cannot be worth its price, and a proven bound on what any is worth."""
+    shapes = np.flatnonzero(fits & (prices > 1e-12))
+    count, solver = len(shapes), quiet_solver()
+    if not count:
+        return None, 0.0
     numbers = np.arange(count, dtype=np.int32)
-    solver.addVars(count, np.zeros(count), problem.demand[shapes].astype(float))
+    solver.setOptionValue("presolve", "off")
+    solver.addVars(count, np.zeros(count), np.minimum(world.demand, world.most)[shapes].astype(float))
     solver.changeColsCost(count, numbers, -prices[shapes] * SCALE)
-    solver.changeColsIntegrality(count, numbers, np.full(count, highspy.HighsVarType.kInteger))
-    for r in range(problem.requests.shape[1]):
-        share = problem.requests[shapes, r] / max(1, problem.capacity[kind, r])
+    for r in range(world.requests.shape[1]):
+        share = world.requests[shapes, r] / max(1, world.capacity[kind, r])
         solver.addRow(-highspy.kHighsInf, 1.0, count, numbers, share)
+    solver.run()
+    relaxed = -float(solver.getObjectiveValue()) / SCALE
+    if relaxed <= world.price[kind]:
+        return None, relaxed
+    solver.setOptionValue("mip_rel_gap", 1e-5)
+    solver.setOptionValue("time_limit", KNAPSACK_SECONDS)
+    solver.changeColsIntegrality(count, numbers, np.full(count, highspy.HighsVarType.kInteger))
     solver.run()
     pattern = np.zeros(len(prices), dtype=np.int64)
     pattern[shapes] = np.rint(np.array(solver.getSolution().col_value)).astype(np.int64)
-    return pattern, -solver.getInfo().mip_dual_bound / SCALE
+    return pattern, min(relaxed, -float(solver.getInfo().mip_dual_bound) / SCALE)
 
 
-def certify(problem: Problem, rounds: int, seconds: float) -> tuple[float, float]:
-    """(A) and the best bound proven, $/h."""
-    effort = Effort()
-    duals = aggregated_lp(problem, effort)
-    if duals is None:
-        raise ValueError("the instance cannot be placed")
-    pool = PatternPool(len(problem.demand))
-    pricing = Pricing(problem=problem, duals=duals, unit_costs=unit_cost(problem).min(axis=1), pool=pool, effort=effort)
-    for measure in Measure:
-        cover(Ledger.of(problem), pricing, measure)
-    generate(pricing, 60)
-    price, best, started = problem.price / 1e9, duals.usd_per_hour, time.monotonic()
-    for number in range(rounds):
-        master = solve_master(problem, pool.kinds, pool.patterns, problem.demand, effort)
-        if master is None or time.monotonic() - started > seconds:
-            break
-        share = 0.4 if number < rounds // 3 else 0.0
-        prices = (1 - share) * master.pods + share * duals.pods
-        worth, new = np.zeros(len(price)), 0
-        for kind in range(len(price)):
-            pattern, worth[kind] = knapsack(problem, kind, prices)
-            new += pattern @ master.pods > price[kind] + 1e-7 and pool.add(kind, pattern)
-        scale = min(1.0, float((price[worth > 0] / worth[worth > 0]).min()))
-        best = max(best, scale * float(prices @ problem.demand))
-        above, bound = master.objective / duals.usd_per_hour - 1, best / duals.usd_per_hour - 1
-        print(f"{number:3} LP {above:.2%}, bound {bound:.2%} above (A); {new} new columns", file=sys.stderr, flush=True)
-    return duals.usd_per_hour, best
+def _copies(world: World, shape: int, free: Ints) -> Ints:
+    """How many pods of a shape fit into free room, (J, R) to (J,)."""
+    asked = world.requests[shape] > 0
+    most = min(int(world.most[shape]), int(world.demand[shape]))
+    copies: Ints = np.minimum((free[:, asked] // world.requests[shape, asked]).min(axis=1), most)
+    return copies
 
 
-def main() -> None:
-    """Certify one instance and print what to keep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("services", "gpu", "mixed"))
-    parser.add_argument("pods", type=int)
-    parser.add_argument("groups", type=int)
-    parser.add_argument("seed", type=int)
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--catalog", type=Path, default=DEFAULT_CATALOG)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        objects = instance(arguments.kind, arguments.pods, arguments.groups, arguments.seed)
-        problem = problem_of(write(Path(scratch) / "fleet", objects), arguments.catalog)
-    aggregated, best = certify(problem, arguments.rounds, arguments.seconds)
-    print(f"(A) {aggregated:.6f} $/h, proven {best:.6f} $/h: {best / aggregated - 1:.4%} above")
-
-
-if __name__ == "__main__":
-    main()
+def fillings(world: World, fits: Bools, prices: Floats) -> Ints:
+    """A node of every kind filled by price, (J, K): always the shape worth most for the scarcest share it takes."""
+    kinds, shapes = len(world.price), len(world.demand)
+    free, patterns = world.capacity.copy(), np.zeros((kinds, shapes), dtype=np.int64)
+    left = np.minimum(world.demand, world.most)[None, :] * fits.T
+    while True:
+        room = np.maximum(free, 1)
+        share = (world.requests[None, :, :] / room[:, None, :]).max(axis=2)
+        density = np.where((left > 0) & (share <= 1), prices[None, :] / share, 0.0)
+        chosen = density.argmax(axis=1)
+        open_kinds = np.flatnonzero(density[np.arange(kinds), chosen] > 0)
+        if not len(open_kinds):
+            return patterns
+        k = chosen[open_kinds]
+        with np.errstate(divide="ignore"):
+            fit = np.where(world.requests[k] > 0, free[open_kinds] // np.maximum(1, world.requests[k]), np.inf)
+        most = np.minimum(fit.min(axis=1), left[open_kinds, k]).astype(np.int64)
+        added = np.maximum(np.minimum(1, most), most // 3)
+        left[open_kinds, k] = np.where(added > 0, left[open_kinds, k] - added, 0)
+        patterns[open_kinds, k] += added
+        free[open_kinds] -= added[:, None] * world.requests[k]

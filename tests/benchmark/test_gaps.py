@@ -11,9 +11,10 @@ from raypipe.catalog import Catalog, load
 from raypipe.fleet import plan_fleet
 from raypipe.manifests import read_paths
 from raypipe.validation import check_plan
-from tests.benchmark.__main__ import SHARED, THRESHOLDS, openb
 from tests.benchmark.aggregated import aggregated_bound
+from tests.benchmark.command import THRESHOLDS
 from tests.benchmark.instances import instance, write
+from tests.benchmark.suite import SHARED, openb
 
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="no catalogue and traces beside this checkout")
 

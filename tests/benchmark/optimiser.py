@@ -1,0 +1,174 @@
+"""The optimiser's own tables: gaps and times row by row, emulated peers beside it, and what existing nodes save.
+
+A gap is measured against the certificate of the instance where there is one, else against the plan's own bound, which
+is said: the column `own` counts such seeds. Each row is planned in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from raypipe.catalog import Catalog
+from raypipe.manifests import read_paths
+from tests.benchmark.certify import Certificate
+from tests.benchmark.measure import Figures
+from tests.benchmark.peers import Bought, first_fit, price_expander
+from tests.benchmark.suite import ROOT, Row, folder_of
+from tests.benchmark.world import World, world_of
+
+PEERS_FROM_PODS = 1_000
+PEERS: Mapping[str, Callable[[World], Bought]] = {
+    "Karpenter-like, tuned": first_fit,
+    "Karpenter-like, plain": lambda world: first_fit(world, tuned=False),
+    "Cluster Autoscaler-like": price_expander,
+}
+HEADER = (
+    f"{'row':20}  n own  gap: mean, worst  own gap: mean, worst  first s  final s: mean, worst    MiB  "
+    "$/h mean  thresholds"
+)
+PEERS_HEADER = f"{'emulated / planned':20}  n  " + "  ".join(f"{name}: mean, least" for name in PEERS)
+
+type Limits = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instance:
+    """One instance on disk and as arrays. digest: what its certificate is found by, None beside existing nodes."""
+
+    name: str
+    folder: Path
+    world: World
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One row of the table: the figures of each seed and what its gap is measured against."""
+
+    row: Row
+    figures: tuple[Figures, ...]
+    bounds: tuple[float, ...]
+    uncertified: int
+
+    @property
+    def costs(self) -> list[float]:
+        return [one.bought_usd_per_hour for one in self.figures]
+
+    @property
+    def gaps(self) -> list[float]:
+        return [cost / bound - 1 if bound else 0.0 for cost, bound in zip(self.costs, self.bounds, strict=True)]
+
+    @property
+    def first_s(self) -> float | None:
+        """The slowest first packing; None where one is not told."""
+        told = [one.first_s for one in self.figures if one.first_s is not None]
+        return max(told) if len(told) == len(self.figures) else None
+
+    def missed(self, limits: Limits) -> list[str]:
+        """What is wrong with the plans, then which thresholds are missed."""
+        wrong = [f"INVALID ({one.wrong})" for one in self.figures if one.wrong]
+        wrong += [f"{one.unplaced} unplaced" for one in self.figures if one.unplaced != limits.get("unplaced", 0)]
+        if min(self.gaps) < -1e-6:
+            wrong.append("cost below the bound")
+        found = {
+            "gap_mean": fmean(self.gaps),
+            "gap_worst": max(self.gaps),
+            "own_above_gap": fmean(one.own_gap for one in self.figures) - fmean(self.gaps),
+            "first_s": self.first_s or 0.0,
+            "final_s": max(one.final_s for one in self.figures),
+            "mib": max(one.mib for one in self.figures),
+        }
+        return wrong + [
+            f"{name} above {limits[name]:g}" for name in found if found[name] > limits.get(name, found[name])
+        ]
+
+    def line(self, limits: Limits) -> str:
+        """The row as text."""
+        own, final = [one.own_gap for one in self.figures], [one.final_s for one in self.figures]
+        first = "–" if self.first_s is None else f"{self.first_s:.2f}"
+        missed = self.missed(limits)
+        verdict = "MISSED: " + ", ".join(missed) if missed else "ok" if "gap_mean" in limits else "no goal"
+        return (
+            f"{self.row.name:20} {len(self.figures):2} {self.uncertified or '–':>3}  {fmean(self.gaps):8.2%} "
+            f"{max(self.gaps):7.2%}  {fmean(own):12.2%} {max(own):7.2%}  {first:>7}  {fmean(final):13.2f} "
+            f"{max(final):7.2f}  {max(one.mib for one in self.figures):5.0f}  {fmean(self.costs):8.2f}  {verdict}"
+        )
+
+
+def instances(row: Row, seeds: Iterable[int], catalog: Catalog, scratch: Path) -> list[Instance]:
+    """Write the instances of a row."""
+    made = []
+    for seed in seeds:
+        folder = folder_of(row, seed, catalog, scratch)
+        cluster = read_paths([folder]).clusters[0]
+        world = world_of(cluster, catalog)
+        digest = None if cluster.nodes else world.digest()
+        made.append(Instance(name=folder.name, folder=folder, world=world, digest=digest))
+    return made
+
+
+def measure(row: Row, made: Sequence[Instance], certificates: Mapping[str, Certificate], catalog: Path) -> Measured:
+    """Plan the instances of a row in one process of their own."""
+    command = [sys.executable, "-m", "tests.benchmark.measure", str(catalog), *(str(one.folder) for one in made)]
+    text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
+    figures = tuple(Figures(**json.loads(line)) for line in text.splitlines() if line.startswith("{"))
+    proven = [certificates.get(one.digest or "") for one in made]
+    return Measured(
+        row=row,
+        figures=figures,
+        bounds=tuple(
+            certificate.usd_per_hour if certificate is not None else one.bought_lower_bound
+            for certificate, one in zip(proven, figures, strict=True)
+        ),
+        uncertified=proven.count(None),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Costs of each emulation over those planned, of the seeds that both place alike."""
+
+    row: Row
+    ratios: Mapping[str, tuple[float, ...]]
+
+    @property
+    def missed(self) -> list[str]:
+        """Emulations that paid less than the plan."""
+        return [name for name, ratios in self.ratios.items() if min(ratios, default=1.0) < 1.0]
+
+    def line(self) -> str:
+        """The row as text."""
+        columns = [
+            f"{fmean(ratios):{len(name) + 7}.3f} {min(ratios):6.3f}" if ratios else f"{'–':>{len(name) + 14}}"
+            for name, ratios in self.ratios.items()
+        ]
+        verdict = f"MISSED: {', '.join(self.missed)} pays less" if self.missed else "ok"
+        return f"{self.row.name:20} {len(next(iter(self.ratios.values()))):2}  " + "  ".join(columns) + f"  {verdict}"
+
+
+def compare(measured: Measured, made: Sequence[Instance]) -> Compared:
+    """Emulate every peer on the instances of a row; a plan that leaves out pods that fit compares with nothing."""
+    ratios: dict[str, list[float]] = {name: [] for name in PEERS}
+    for one, figures in zip(made, measured.figures, strict=True):
+        if figures.unplaced != one.world.unplaceable or figures.wrong:
+            continue
+        for name, peer in PEERS.items():
+            bought = peer(one.world)
+            if wrong := bought.wrong():
+                raise ValueError(f"{name} on {one.name}: {'; '.join(wrong)}")
+            ratios[name].append(bought.usd_per_hour / figures.bought_usd_per_hour)
+    return Compared(row=measured.row, ratios={name: tuple(found) for name, found in ratios.items()})
+
+
+def nodes_saved(beside: Measured, alone: Measured) -> tuple[str, bool]:
+    """What 100 existing nodes save of what is bought, as text, and whether they never cost."""
+    pairs = list(zip(beside.costs, alone.costs, strict=True))
+    worst = max(with_nodes / without for with_nodes, without in pairs)
+    text = f"beside existing nodes {fmean(a / b for a, b in pairs):.1%} of the cost without them, at most {worst:.1%}"
+    return text + (": ok" if worst <= 1 else ": MISSED: free room makes the plan dearer"), worst <= 1

@@ -1,0 +1,81 @@
+"""Rows say what was measured against what, and what is missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.measure import Figures
+from tests.benchmark.optimiser import Instance, Measured, compare, nodes_saved
+from tests.benchmark.small_worlds import BIG, HUGE, SMALL, world
+from tests.benchmark.suite import Row
+
+ROW = Row(name="services-1000", group="optimiser", kind="services", pods=1000, groups=100)
+FIGURES = Figures(
+    bought_usd_per_hour=1.01,
+    bought_lower_bound=0.98,
+    first_s=0.2,
+    final_s=2.0,
+    mib=100.0,
+    unplaced=0,
+    wrong="",
+    bound_kind="aggregated-lp",
+    status="budget-spent",
+    stopped="budget",
+)
+LIMITS = {"gap_mean": 0.02, "gap_worst": 0.027, "own_above_gap": 0.03, "first_s": 0.3, "final_s": 2.5, "mib": 200}
+
+
+def row_of(*figures: Figures, bound: float = 1.0) -> Measured:
+    return Measured(row=ROW, figures=figures, bounds=(bound,) * len(figures), uncertified=0)
+
+
+@pytest.mark.parametrize(
+    ("figures", "want"),
+    [
+        pytest.param([FIGURES], [], id="all within"),
+        pytest.param(
+            [FIGURES, replace(FIGURES, bought_usd_per_hour=1.028)], ["gap_worst above 0.027"], id="one seed dear"
+        ),
+        pytest.param(
+            [replace(FIGURES, bought_usd_per_hour=1.025, bought_lower_bound=1.0)], ["gap_mean above 0.02"], id="mean"
+        ),
+        pytest.param([replace(FIGURES, bought_lower_bound=0.96)], ["own_above_gap above 0.03"], id="its bound is weak"),
+        pytest.param([replace(FIGURES, first_s=0.4), FIGURES], ["first_s above 0.3"], id="slow to begin"),
+        pytest.param([replace(FIGURES, first_s=None)], [], id="first packing not told"),
+        pytest.param([replace(FIGURES, wrong="node x")], ["INVALID (node x)"], id="the check objects"),
+        pytest.param([replace(FIGURES, unplaced=2)], ["2 unplaced"], id="pods left out"),
+        pytest.param([replace(FIGURES, bought_usd_per_hour=0.99)], ["cost below the bound"], id="a bound is wrong"),
+    ],
+)
+def test_a_row_misses_what_is_above_its_limits(figures: list[Figures], want: list[str]) -> None:
+    measured = row_of(*figures)
+    assert measured.missed(LIMITS) == want
+    assert measured.line(LIMITS).endswith("MISSED: " + want[0] if want else "  ok")
+
+
+def test_a_row_without_a_goal_says_so() -> None:
+    assert row_of(FIGURES).line({}).endswith("no goal")
+
+
+def test_peers_are_compared_on_plans_that_place_as_much() -> None:
+    asked = world([SMALL, BIG, HUGE], [(10, 2, 2)])  # a big node and a small one are the least: 0.95
+    made = [Instance(name="x", folder=Path("x"), world=asked, digest=None)] * 2
+    measured = row_of(replace(FIGURES, bought_usd_per_hour=0.95), replace(FIGURES, unplaced=1))
+    compared = compare(measured, made)
+    assert {name: [round(ratio, 3) for ratio in ratios] for name, ratios in compared.ratios.items()} == {
+        "Karpenter-like, tuned": [1.0],
+        "Karpenter-like, plain": [3.053],
+        "Cluster Autoscaler-like": [1.053],
+    }
+    assert compared.missed == []
+    dear = compare(row_of(replace(FIGURES, bought_usd_per_hour=0.99)), made[:1])
+    assert dear.missed == ["Karpenter-like, tuned"]
+
+
+def test_existing_nodes_must_never_make_a_plan_dearer() -> None:
+    alone = row_of(replace(FIGURES, bought_usd_per_hour=2.0))
+    assert nodes_saved(row_of(FIGURES), alone)[1]
+    assert not nodes_saved(row_of(replace(FIGURES, bought_usd_per_hour=2.01)), alone)[1]
