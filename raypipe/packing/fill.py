@@ -29,12 +29,14 @@ class Measure(StrEnum):
 
 
 FLOOR = 0.02
+LEAST = 1e-9
+"""$/h: less than the price of any pod that costs something."""
 ENDLESS = np.iinfo(np.int64).max
 
 
 def floored(prices: Floats, unit_costs: Floats) -> Floats:
-    """Prices of at least 2 % of the unit cost, (K,)."""
-    return np.maximum(prices, FLOOR * np.where(np.isfinite(unit_costs), unit_costs, 0.0))
+    """Prices of at least 2 % of the unit cost, (K,), and never nothing: free room is worth filling, too."""
+    return np.maximum(prices, np.maximum(FLOOR * np.where(np.isfinite(unit_costs), unit_costs, 0.0), LEAST))
 
 
 def fill(

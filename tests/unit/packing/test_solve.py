@@ -107,3 +107,23 @@ def test_slices_are_dealt_to_single_gpus_not_to_their_sum() -> None:
     solved = solve(problem, dataclasses.replace(Settings(), enumerate_patterns=0), Effort())
     assert solved.packing is not None
     assert solved.packing.nodes == 2
+
+
+def test_room_that_costs_nothing_is_filled_though_no_pod_has_a_price() -> None:
+    shapes, nodes = 15, 6
+    demand = np.full(shapes, 2, dtype=np.int64)
+    problem = Problem(
+        demand=demand,
+        requests=np.column_stack((np.arange(100, 100 + shapes), np.ones(shapes))).astype(np.int64),
+        capacity=np.full((nodes, 2), 4000, dtype=np.int64),
+        price=np.zeros(nodes, dtype=np.int64),
+        admits=np.ones((shapes, nodes), dtype=bool),
+        most=np.ones(nodes, dtype=np.int64),
+        weights=np.zeros((0, nodes), dtype=np.int64),
+        limits=np.zeros(0, dtype=np.int64),
+        rank=np.arange(nodes, dtype=np.int64),
+    )
+    solved = solve(problem, Settings(), Effort())
+    assert solved.packing is not None
+    assert (solved.packing.counts @ solved.packing.patterns == demand).all()
+    assert solved.proven
