@@ -1,11 +1,13 @@
 """Small cases with placement constraints against everything tried: who is admitted, the cost, and the bound.
 
-``python -m tests.property.test_constrained --cases 1000`` prints the table; the test looks at the first cases of it.
+``python -m tests.property.test_constrained --cases 1000`` prints the table; the test looks at its first cases. With
+``--patterns 0`` small cases are planned as if they were too large for all fillings to be listed.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,12 +19,15 @@ from raypipe.fleet import merged
 from raypipe.model.plan import Admission, Scope
 from raypipe.model.snapshot import FleetSnapshot
 from raypipe.planner import plan_cluster
+from raypipe.settings import Settings
 from raypipe.validation import check_plan
 from tests.property.constrained_brute_force import World
 from tests.property.constrained_cases import catalogue, random_case, snapshot
 
 SHARE_OF_EQUAL_COST = 0.99
 WORST_RATIO = 1.02
+CASES = 240
+"""Cases that the test looks at, of about 0.1 s each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +61,11 @@ class Compared:
         return self.ratio is not None and abs(self.ratio - 1) < 1e-6
 
 
-def compared(seed: int, folder: Path) -> Compared:
+def compared(seed: int, folder: Path, settings: Settings | None = None) -> Compared:
     """Plan the case of a seed and find the best plan by trying everything."""
     case = random_case(seed)
-    world, cluster, catalog = World(case), snapshot(case), catalogue(case, folder / str(seed))
+    world, catalog = World(case), catalogue(case, folder / str(seed))
+    cluster = dataclasses.replace(snapshot(case), settings=settings or Settings())
     fleet = FleetSnapshot(clusters=(cluster,))
     plan = plan_cluster(cluster, catalog)
     try:
@@ -106,14 +112,26 @@ def rows(cases: Iterable[Compared]) -> Iterator[tuple[str, str, list[int]]]:
     yield "all that is wanted fits", f"{sum(one.everything for one in all_of) / len(all_of):.2%}", []
 
 
+def test_plans_are_those_that_trying_everything_finds(tmp_path: Path) -> None:
+    found = [compared(seed, tmp_path) for seed in range(CASES)]
+    wrong = [
+        one for one in found if not (one.is_valid and one.is_right and one.as_admitted and one.proven and one.is_bound)
+    ]
+    assert not wrong
+    assert sum(one.is_as_cheap for one in found) >= SHARE_OF_EQUAL_COST * CASES
+    assert max(one.ratio or 0 for one in found) <= WORST_RATIO
+
+
 def main() -> int:
     """Print the table over the first cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--patterns", type=int, default=Settings().enumerate_patterns)
     asked = parser.parse_args()
+    settings = Settings(enumerate_patterns=asked.patterns)
     with tempfile.TemporaryDirectory() as folder:
-        found = [compared(seed, Path(folder)) for seed in range(asked.first, asked.first + asked.cases)]
+        found = [compared(seed, Path(folder), settings) for seed in range(asked.first, asked.first + asked.cases)]
     for title, amount, seeds in rows(found):
         sys.stdout.write(f"{title:<28}{amount:>10}  {' '.join(map(str, seeds[:12]))}\n")
     return 0
