@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -49,14 +49,15 @@ WORTH_PRICING = 0.95
 """Kinds whose bound is under this share of their price are not priced: they cannot give a column soon."""
 
 
-@dataclass(slots=True)
 class PatternPool:
     """Patterns found so far, each once: `kinds` (P,) and `patterns` (P, K)."""
 
-    shapes: int
-    _kinds: list[int] = field(default_factory=list)
-    _patterns: list[Ints] = field(default_factory=list)
-    _seen: set[tuple[int, bytes]] = field(default_factory=set)
+    def __init__(self, shapes: int) -> None:
+        self.shapes = shapes
+        self._count = 0
+        self._kinds = np.zeros(64, dtype=np.int64)
+        self._patterns = np.zeros((64, shapes), dtype=np.int64)  # grown by doubling, rows beyond `_count` are free
+        self._seen: set[tuple[int, bytes]] = set()
 
     def add(self, kind: int, pattern: Ints) -> bool:
         """Add a pattern; False where it is empty or known."""
@@ -64,30 +65,33 @@ class PatternPool:
         if mark in self._seen or not pattern.any():
             return False
         self._seen.add(mark)
-        self._kinds.append(kind)
-        self._patterns.append(pattern)
+        if self._count == len(self._kinds):
+            self._kinds = np.concatenate((self._kinds, np.zeros_like(self._kinds)))
+            self._patterns = np.concatenate((self._patterns, np.zeros_like(self._patterns)))
+        self._kinds[self._count], self._patterns[self._count] = kind, pattern
+        self._count += 1
         return True
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return self._count
 
     def keep(self, wanted: Bools) -> None:
         """Forget all patterns but those wanted, (P,)."""
-        self._kinds = [kind for kind, keep in zip(self._kinds, wanted, strict=True) if keep]
-        self._patterns = [pattern for pattern, keep in zip(self._patterns, wanted, strict=True) if keep]
+        kinds, patterns = self.kinds[wanted], self.patterns[wanted]
+        self._count = len(kinds)
+        self._kinds[: self._count], self._patterns[: self._count] = kinds, patterns
 
     def since(self, first: int) -> tuple[Ints, Ints]:
         """Kinds (P,) and patterns (P, K) of what was added from number `first` on."""
-        patterns = np.array(self._patterns[first:], dtype=np.int64)
-        return np.array(self._kinds[first:], dtype=np.int64), patterns.reshape(-1, self.shapes)
+        return self._kinds[first : self._count], self._patterns[first : self._count]
 
     @property
     def kinds(self) -> Ints:
-        return np.array(self._kinds, dtype=np.int64)
+        return self._kinds[: self._count]
 
     @property
     def patterns(self) -> Ints:
-        return np.array(self._patterns, dtype=np.int64).reshape(len(self._kinds), self.shapes)
+        return self._patterns[: self._count]
 
 
 def solve_master(problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, effort: Effort) -> Master | None:

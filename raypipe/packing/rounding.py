@@ -14,9 +14,16 @@ import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.fill import Measure, fill, floored
+from raypipe.packing.master import Master
 from raypipe.packing.patterns import PatternPool, Pricing, solve_master
 from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.quantities import NANOS_PER_USD
+
+MANY_ENTRIES, WORTH_KEEPING = 500_000, 0.4
+"""While diving in a large pool, patterns whose rest is worth less than this share of their node wait until needed."""
+
+AT_ONCE = 300
+"""Where it is sure of none, a dive takes one doubtful fraction a step, and one more for every so many there are."""
 
 SURE = 0.9
 """Fraction of a node from which a dive takes it as decided: lower is quicker and dearer."""
@@ -110,23 +117,35 @@ def dive(pricing: Pricing, sure: float = SURE) -> Packing | None:
 
     Fractions of at least `sure` of a node are taken as decided.
     """
-    problem, pool = pricing.problem, pricing.pool
+    problem = pricing.problem
     ledger = Ledger.of(problem)
     kinds_to_price = pricing.attractive(0.9)
+    prices: Floats | None = None
     while ledger.demand.any():
-        before = len(pool)
-        kinds, patterns = _clipped(ledger, pool)
-        residual = _residual(ledger)
-        master = solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
+        before = len(pricing.pool)
+        kinds, patterns, master = _solved(ledger, pricing, prices)
         if master is not None and pricing.round(master, ledger.demand, 0, kinds_to_price):
-            kinds, patterns = _clipped(ledger, pool)
-            master = solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
+            kinds, patterns, master = _solved(ledger, pricing, prices)
         if master is None:
             break
-        if not _fix(ledger, kinds, patterns, master.values, sure) and before == len(pool):
+        prices = master.pods
+        if not _fix(ledger, kinds, patterns, master.values, sure) and before == len(pricing.pool):
             break
     cover(ledger, pricing, Measure.MAX)
     return ledger.packing()
+
+
+def _solved(ledger: Ledger, pricing: Pricing, prices: Floats | None) -> tuple[Ints, Ints, Master | None]:
+    """The master over the pool cut down to what is left: first over what is worth its price nearly, then over all."""
+    residual = _residual(ledger)
+    kinds, patterns = _clipped(ledger, pricing.pool)
+    if prices is not None and patterns.size > MANY_ENTRIES:
+        worth = patterns @ prices >= WORTH_KEEPING * ledger.problem.price[kinds] / NANOS_PER_USD
+        worth |= ledger.problem.most[kinds] < UNLIMITED
+        master = solve_master(residual, kinds[worth], patterns[worth], ledger.demand, pricing.effort)
+        if master is not None:
+            return kinds[worth], patterns[worth], master
+    return kinds, patterns, solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
 
 
 def _residual(ledger: Ledger) -> Problem:
@@ -137,7 +156,7 @@ def _residual(ledger: Ledger) -> Problem:
 
 
 def _clipped(ledger: Ledger, pool: PatternPool) -> tuple[Ints, Ints]:
-    """The pool's patterns cut down to what is left, each once, and the cheapest kind for each."""
+    """The pool's patterns cut down to what is left, on kinds that may still be had."""
     patterns = np.minimum(pool.patterns, ledger.demand)
     kinds = pool.kinds
     useful = patterns.any(axis=1) & np.isin(kinds, ledger.affordable())
@@ -156,9 +175,12 @@ def _fix(ledger: Ledger, kinds: Ints, patterns: Ints, values: Floats, sure: floa
             taken = True
     fractions = values - np.floor(values + 1e-6)
     order = np.argsort(-fractions, kind="stable")
+    doubtful = 0 if taken else 1 + int((fractions > 1e-6).sum()) // AT_ONCE
     for p in order:
-        if fractions[p] < sure and taken:
-            break
+        if fractions[p] < sure:
+            if taken and doubtful <= 0:
+                break
+            doubtful -= 1
         if fractions[p] <= 1e-6:
             break
         kind, pattern = int(kinds[p]), np.minimum(patterns[p], ledger.demand)
