@@ -94,7 +94,10 @@ class Existence:
         return bool(answer)
 
     def blame(self, demand: Ints) -> int | None:
-        """The limit that alone keeps `demand` out, else the first without which it fits; None: no limit is to blame."""
+        """The limit that alone keeps `demand` out, else the first without which it fits; None: no limit is to blame.
+
+        Where that is not known (no checks left), the first limit is named, unless it is known that none matters.
+        """
         limits = self.problem.limits
         free = np.full_like(limits, 2**60)
         for q in range(len(limits)):
@@ -107,7 +110,7 @@ class Existence:
             without[q] = free[q]
             if self._asked(demand, without):
                 return q
-        return 0 if len(limits) and self._asked(demand, free) else None
+        return 0 if len(limits) and self._asked(demand, free) is not False else None
 
     def _asked(self, demand: Ints, limits: Ints) -> bool | None:
         """True, False (proven) or None (not known, or no checks left)."""

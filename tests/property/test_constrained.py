@@ -27,6 +27,8 @@ from tests.property.constrained_cases import catalogue, random_case, snapshot
 SHARE_OF_EQUAL_COST = 0.99
 WORST_RATIO = 1.02
 CASES = 240
+LARGER = 100
+SHARE_ADMITTED_ALIKE = 0.95
 """Cases that the test looks at, of about 0.1 s each."""
 
 
@@ -120,6 +122,13 @@ def test_plans_are_those_that_trying_everything_finds(tmp_path: Path) -> None:
     assert not wrong
     assert sum(one.is_as_cheap for one in found) >= SHARE_OF_EQUAL_COST * CASES
     assert max(one.ratio or 0 for one in found) <= WORST_RATIO
+
+
+def test_the_way_for_larger_problems_keeps_every_rule_and_admits_the_same_nearly_always(tmp_path: Path) -> None:
+    found = [compared(seed, tmp_path, Settings(enumerate_patterns=0)) for seed in range(LARGER)]
+    assert not [one for one in found if not (one.is_valid and one.is_right and one.is_as_feasible and one.is_bound)]
+    assert not [one for one in found if one.proven and not one.as_admitted]
+    assert sum(one.as_admitted for one in found) >= SHARE_ADMITTED_ALIKE * LARGER
 
 
 def main() -> int:
