@@ -1,6 +1,6 @@
 """kube-scheduler would admit what a plan promises: plans of small constrained cases, played pod by pod.
 
-``python -m tests.property.test_scheduler_agrees --cases 200`` prints the table; the test looks at the first cases of it.
+``python -m tests.property.test_scheduler_agrees --cases 200`` prints the table; the test looks at the first of them.
 """
 
 from __future__ import annotations
