@@ -7,7 +7,11 @@ can do no more than another for no less are left out first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ctypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 import highspy
 import numpy as np
@@ -15,6 +19,9 @@ import numpy as np
 from raypipe.catalog import Catalog
 from raypipe.model.snapshot import ClusterSnapshot
 from tests.benchmark.world import Floats, World, undominated, world_of
+
+CUT_SCALE = 1e9
+"""Cuts are kept in nano-dollars, pods' shares rounded down and nodes' up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,11 +38,21 @@ def aggregated_bound(cluster: ClusterSnapshot, catalog: Catalog) -> float:
     return aggregated(world.only_kinds(undominated(world))).usd_per_hour
 
 
-def aggregated(world: World, *, seconds: float | None = None) -> Aggregated:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Worth:
+    """That no filling of a node of kind j is worth more than `most` (J,) at `prices` (K,) of pods, $/h."""
+
+    prices: Floats
+    most: Floats
+
+
+def aggregated(world: World, *, seconds: float | None = None, cuts: Sequence[Worth] = ()) -> Aggregated:
     """Solve (A), or with `seconds` (A') for so long.
 
-    min Σ c_j y_j; Σ_j x_kj >= n_k; Σ_k d_kr x_kj <= C_jr y_j; x_kj <= most_k y_j where a shape has such a cap.
+    min Σ c_j y_j; Σ_j x_kj >= n_k; Σ_k d_kr x_kj <= C_jr y_j; x_kj <= most_k y_j where a shape has such a cap; and of
+    each cut Σ_k π_k x_kj <= W_j y_j, which is a resource more: it makes (A) at least the bound that (B) has at π.
     """
+    world = _with_cuts(world, cuts)
     shapes, kinds = world.admits.shape
     resources = world.requests.shape[1]
     pairs = np.argwhere(world.fits)
@@ -91,9 +108,39 @@ def aggregated(world: World, *, seconds: float | None = None) -> Aggregated:
     return Aggregated(usd_per_hour=float(solver.getObjectiveValue()), pods=prices)
 
 
+def _with_cuts(world: World, cuts: Sequence[Worth]) -> World:
+    """The world with each cut as a resource that a pod takes π_k of and a node has W_j of, W_j rounded up."""
+    for cut in cuts:
+        requests = np.floor(cut.prices * CUT_SCALE).astype(np.int64)
+        capacity = np.ceil(cut.most * CUT_SCALE).astype(np.int64)
+        world = replace(
+            world,
+            requests=np.concatenate((world.requests, requests[:, None]), axis=1),
+            capacity=np.concatenate((world.capacity, capacity[:, None]), axis=1),
+        )
+    return world
+
+
 def quiet_solver() -> highspy.Highs:
     """HiGHS without a word, on one thread."""
+    _name_said()
     solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
     return solver
+
+
+@cache
+def _name_said() -> None:
+    """Have the first model of the process print its banner, which no option keeps from stdout, to nowhere."""
+    library = ctypes.CDLL(None)
+    library.fflush(None)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        highspy.Highs()
+        library.fflush(None)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

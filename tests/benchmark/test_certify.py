@@ -29,9 +29,10 @@ def test_the_pattern_bound_is_the_optimum_where_fillings_need_no_fraction(
     asked = replace(world([SMALL, BIG], pods), most=np.full(len(pods), most))
     prices = aggregated(asked)
     assert prices.usd_per_hour <= want + 1e-9
-    bound, value = pattern_bound(asked, prices.pods, seconds=60.0, tell=lambda _: None)
+    bound, value, cuts = pattern_bound(asked, prices.pods, seconds=60.0, tell=lambda _: None)
     assert bound == pytest.approx(want, abs=1e-6)
     assert value == pytest.approx(want, abs=1e-6)
+    assert aggregated(asked, cuts=cuts).usd_per_hour == pytest.approx(want, abs=1e-6)
 
 
 def test_whole_nodes_are_counted_by_the_milp_bound() -> None:
