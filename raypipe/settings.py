@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, get_args, get_origin, get_type_hints
 
 from raypipe.errors import SettingsError, nearest
+from raypipe.quantities import parse_quantity, parse_usd_per_hour
 
 DEFAULT_EXCLUDED_CATEGORIES = ("inf", "trn", "hpc", "mac", "f", "vt", "dl")
 
@@ -51,6 +53,9 @@ class Settings:
 
     custom_shapes: tuple[Mapping[str, Any], ...] = ()
     """Custom machine families: mappings with family, usdPerVcpuHour, usdPerGibHour (see catalog/custom.py)."""
+
+    quotas: tuple[Mapping[str, Any], ...] = ()
+    """Quotas of the cloud account: mappings with resource, amount and what counts against them (see `Quota`)."""
 
     manage: str = "all"
     """all: every pod is planned; labelled: only pods with the label elotl-luna=true (or one of managed_labels)."""
@@ -118,6 +123,9 @@ def with_overrides(base: Settings, values: Mapping[str, object], where: str = "s
             good[key] = _checked(key, value, hints[key])
         except ValueError as error:
             wrong.append(f"{where}.{key}: {error}")
+            continue
+        if key == "quotas":
+            wrong += [f"{where}.{key}: {problem}" for problem in _quota_problems(good[key])]
     if wrong:
         raise SettingsError("\n".join(wrong))
     return dataclasses.replace(base, **good)
@@ -155,3 +163,176 @@ def _checked(key: str, value: object, hint: Any) -> object:
     if int in kinds and value != int(value):
         raise ValueError(f"found {value}, expected a whole number")
     return int(value) if int in kinds else float(value)
+
+
+QUOTA_RESOURCES = ("cpu", "nvidia.com/gpu", "nodes", "usdPerHour")
+_QUOTA_LISTS = ("families", "categories", "gpuKinds")
+_QUOTA_CHOICES = {
+    "resource": QUOTA_RESOURCES,
+    "capacityType": ("spot", "on-demand", "reserved"),
+    "provider": ("aws", "gcp", "azure"),
+}
+QUOTA_KEYS = ("name", "resource", "amount", *_QUOTA_LISTS, "capacityType", "region", "provider", "used")
+LONGEST_QUOTA_NAME = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much a cloud account may run at once of some kinds of node, whoever runs it; one entry of `quotas`.
+
+    A node counts that is in every list given and of the capacity type, region and provider given; what is not given
+    asks nothing. Capital letters do not matter. Clouds name their quotas by other words than nodes:
+
+    * AWS, "Running On-Demand G and VT instances": ``{resource: cpu, amount: 96, categories: [g, vt], capacityType:
+      on-demand, region: us-east-1}``. AWS counts letters; a category is all letters before the generation, so the
+      standard quota is ``[a, c, d, h, i, im, is, m, r, t, z]``. Its on-demand quotas count reserved capacity as well:
+      where some is used, ``capacityType: [on-demand, reserved]``.
+    * Google Cloud, "NVIDIA T4 GPUs": ``{resource: nvidia.com/gpu, amount: 16, gpuKinds: [t4], region: us-central1}``.
+    * Azure, "Standard DSv5 Family vCPUs": ``{resource: cpu, amount: 100, families: [Ds_v5], region: eastus}``.
+
+    Clusters with the same entry share the quota. Two accounts with quotas of one name in one region need two names.
+
+    Attributes:
+        resource: cpu (vCPUs of the instance), ``nvidia.com/gpu`` (physical GPUs), nodes or usdPerHour.
+        amount, used: in the smallest unit. used: what counts already outside of the clusters that share the quota.
+        families, categories, gpu_kinds, capacity_types: in lower case, in order; empty: any.
+    """
+
+    name: str
+    resource: str
+    amount: int
+    families: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    gpu_kinds: tuple[str, ...] = ()
+    capacity_types: tuple[str, ...] = ()
+    region: str | None = None
+    provider: str | None = None
+    used: int = 0
+
+    @property
+    def limit_name(self) -> str:
+        """What plans call it."""
+        return f"quota/{self.name}/{self.resource}"
+
+    def is_for(self, provider: str, region: str) -> bool:
+        """Whether clusters there are under it."""
+        return self.provider in (None, provider) and self.region in (None, region)
+
+
+def quotas_of(settings: Settings) -> tuple[Quota, ...]:
+    """Read the setting `quotas`, or raise SettingsError with all that is wrong in it."""
+    wrong = list(_quota_problems(settings.quotas))
+    if wrong:
+        raise SettingsError("\n".join(f"settings.quotas: {problem}" for problem in wrong))
+    return tuple(_quota(entry) for entry in settings.quotas)
+
+
+def quota_name(entry: Mapping[str, Any]) -> str:
+    """The name of an entry, or one made from what it counts.
+
+    >>> quota_name({"categories": ["G", "VT"], "capacityType": "spot", "region": "us-east-1"})
+    'us-east-1 spot g,vt'
+    """
+    if entry.get("name") is not None:
+        return str(entry["name"])
+    parts = [str(entry[key]) for key in ("provider", "region") if entry.get(key) is not None]
+    parts += [",".join(_names(entry, key)) for key in ("capacityType", *_QUOTA_LISTS) if entry.get(key)]
+    return " ".join(parts) or "all"
+
+
+def _quota(entry: Mapping[str, Any]) -> Quota:
+    return Quota(
+        name=quota_name(entry),
+        resource=entry["resource"],
+        amount=_quota_amount(entry["amount"], entry["resource"]),
+        families=_names(entry, "families"),
+        categories=_names(entry, "categories"),
+        gpu_kinds=_names(entry, "gpuKinds"),
+        capacity_types=_names(entry, "capacityType"),
+        region=entry.get("region"),
+        provider=entry.get("provider"),
+        used=_quota_amount(entry["used"], entry["resource"]) if entry.get("used") is not None else 0,
+    )
+
+
+def _names(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """One name or a list of them, the same for the same names."""
+    value = entry.get(key) or ()
+    return tuple(sorted({name.lower() for name in ([value] if isinstance(value, str) else value)}))
+
+
+def _quota_amount(value: object, resource: str) -> int:
+    """An amount in the smallest unit; parts of things are refused, since rounding them up would exceed the quota."""
+    if resource == "usdPerHour":
+        return parse_usd_per_hour(value)
+    amount = parse_quantity(value, resource)
+    if resource != "cpu" and parse_quantity(value, "cpu") != 1000 * amount:
+        raise ValueError(f"{value!r}, expected a whole number")
+    return amount
+
+
+def _quota_problems(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What is wrong with entries, each by its place, what was found and what was expected."""
+    good: list[tuple[int, Quota]] = []
+    for number, entry in enumerate(entries):
+        problems = list(_entry_problems(entry))
+        yield from (f"found {found} at [{number}]{key}, expected {wanted}" for key, found, wanted in problems)
+        if not problems:
+            good.append((number, _quota(entry)))
+    for (_, one), (number, other) in combinations(good, 2):
+        if one.limit_name == other.limit_name and _meet(one, other):
+            wanted = "each name once for a resource in a region"
+            yield f"found {other.name!r:.80} again at [{number}].name, expected {wanted}"
+
+
+def _meet(one: Quota, other: Quota) -> bool:
+    """Whether some cluster may be under both."""
+    places = ((one.provider, other.provider), (one.region, other.region))
+    return all(None in pair or pair[0] == pair[1] for pair in places)
+
+
+def _entry_problems(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Key, what was found and what was expected, for all that is wrong with one entry."""
+    for key, value in entry.items():
+        if key not in QUOTA_KEYS:
+            yield "", f"an unknown key {key!r:.80}", _one_of(key, QUOTA_KEYS)
+        elif key in _QUOTA_CHOICES:
+            yield from ((f".{key}", *problem) for problem in _choice_problems(value, key))
+        elif key in _QUOTA_LISTS and value is not None and not _is_names(value):
+            yield f".{key}", f"{value!r:.80}", "a list of names"
+        elif key in ("name", "region") and value is not None and not _is_name(value):
+            yield f".{key}", f"{value!r:.80}", "a name"
+    if entry.get("resource") is None:
+        yield ".resource", "nothing", _one_of("", QUOTA_RESOURCES)
+    if entry.get("amount") is None:
+        yield ".amount", "nothing", "a quantity"
+    for key in ("amount", "used"):
+        if entry.get(key) is not None and entry.get("resource") in QUOTA_RESOURCES:
+            try:
+                _quota_amount(entry[key], entry["resource"])
+            except ValueError as error:
+                found, _, wanted = str(error).partition(", expected ")
+                yield f".{key}", found, wanted
+
+
+def _choice_problems(value: object, key: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a value of which there are few; only capacity types may be several."""
+    for one in value if key == "capacityType" and isinstance(value, list | tuple) else (value,):
+        if one not in _QUOTA_CHOICES[key] and not (one is None is value):
+            yield f"{one!r:.80}", _one_of(one, _QUOTA_CHOICES[key])
+
+
+def _one_of(word: object, choices: Iterable[str]) -> str:
+    near = nearest(word, choices) if isinstance(word, str) else None
+    return f"one of {', '.join(choices)}" + (f" (did you mean {near!r}?)" if near else "")
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(_is_name(one) for one in value)
+
+
+def _is_name(value: object) -> bool:
+    """Whether it is a name that may stand in a line of text."""
+    if not isinstance(value, str):
+        return False
+    return 0 < len(value) <= LONGEST_QUOTA_NAME and value.strip() == value and value.isprintable()

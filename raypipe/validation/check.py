@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from raypipe.catalog import Catalog
 from raypipe.errors import InvalidPlanError
@@ -15,6 +15,7 @@ from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
+from raypipe.validation.quotas import shared_quotas
 from raypipe.validation.told import fleet_violations, told_violations
 
 MONEY_SLACK = 1.5e-9
@@ -34,16 +35,18 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
             if cluster is not None and cluster.error is None and not one.stale and one.error is not None:
                 continue  # planning failed and says so
             continue
-        ground = Ground(cluster, catalog, plan.scope)
-        grounds.append((one, ground))
-        violations += [f"{one.name}: {text}" for text in _cluster(one, ground, fleet.limits)]
+        grounds.append((one, Ground(cluster, catalog, plan.scope)))
+    shared = {f"fleet/{resource}" for resource in fleet.limits} | shared_quotas(ground.cluster for _, ground in grounds)
+    for one, ground in grounds:
+        violations += [f"{one.name}: {text}" for text in _cluster(one, ground, shared)]
+    violations += _quotas(grounds)
     violations += _fleet(plan, fleet, grounds)
     violations += fleet_violations(plan, fleet, catalog)
     if violations:
         raise InvalidPlanError(violations)
 
 
-def _cluster(plan: ClusterPlan, ground: Ground, fleet_limits: Collection[str]) -> Iterator[str]:
+def _cluster(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iterator[str]:
     for node in plan.nodes:
         for text in node_violations(node, ground):
             yield f"node {node.name}: {text}"
@@ -54,7 +57,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, fleet_limits: Collection[str]) -
     yield from _limits(plan, ground)
     yield from _money(plan, ground)
     yield from _order(plan)
-    yield from left_out_violations(plan, ground, fleet_limits)
+    yield from left_out_violations(plan, ground, shared)
     yield from _actions(plan, ground)
     yield from told_violations(plan, ground)
 
@@ -107,6 +110,20 @@ def _limits(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
         bought = ground.counted(resource, pool, [node for node in plan.nodes if not node.existing])
         if bought > max(0, amount - before):
             yield f"limit {name} is {amount}: {before} kept and {bought} bought"
+
+
+def _quotas(grounds: Sequence[tuple[ClusterPlan, Ground]]) -> Iterator[str]:
+    """Clusters under a quota, one or several together, buy no more than it leaves beside what they keep."""
+    room: dict[tuple[object, ...], int] = {}
+    kept, bought = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
+    for plan, ground in grounds:
+        for quota in ground.quotas:
+            room[quota.place] = min(quota.room, room.get(quota.place, quota.room))
+            kept[quota.place] += ground.counted_by(quota, (node for node in plan.nodes if node.existing))
+            bought[quota.place] += ground.counted_by(quota, (node for node in plan.nodes if not node.existing))
+    for place, left in room.items():
+        if bought[place] > max(0, left - kept[place]):
+            yield f"limit {place[0]} is {left} for these clusters: {kept[place]} kept and {bought[place]} bought"
 
 
 def _money(plan: ClusterPlan, ground: Ground) -> Iterator[str]:

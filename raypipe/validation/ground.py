@@ -16,6 +16,7 @@ from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.model.workloads import RayObject
 from raypipe.quantities import usd
 from raypipe.validation.eligibility import refused_by
+from raypipe.validation.quotas import Quota, quotas_of
 
 type Mark = tuple[str, str, str, str | None, bool]
 """What names an offering in a plan: instance type, zone, capacity type, pool, whether its GPUs are sliced."""
@@ -158,6 +159,15 @@ class Ground:
                 capacity, price = offering.capacity, offering.usd_nanos_per_hour
             amount += _counts(resource, capacity, price)
         return amount
+
+    @cached_property
+    def quotas(self) -> tuple[Quota, ...]:
+        """Quotas of the account that the cluster is under."""
+        return quotas_of(self.cluster)
+
+    def counted_by(self, quota: Quota, nodes: Iterable[PlannedNode]) -> int:
+        """What nodes count against a quota; one that neither exists nor is sold, which is told elsewhere, nothing."""
+        return sum(quota.counts(offering) for node in nodes if (offering := self.offering_of(node)) is not None)
 
     def can_hold(self, spec: PodSpec, offering: Offering) -> bool:
         """Whether one pod fits on an empty node of an offering that can be had now, and may be there."""

@@ -12,13 +12,15 @@ from raypipe.model.plan import FILTERS, Admission, ClusterPlan, PlannedNode, Unp
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import GPU_SHARED, fits, minus, times, total
 from raypipe.validation.ground import Ground
+from raypipe.validation.quotas import Quota
 
 REASONS = ("no-offering-fits", "constraint", "gang", "limit", "unavailable")
 
 
-def left_out_violations(plan: ClusterPlan, ground: Ground, fleet_limits: Collection[str]) -> Iterator[str]:
-    """Everything wrong with what is unplaced; `fleet_limits`: resources that the fleet limits."""
-    names = {name for name, *_ in ground.limits()} | {f"fleet/{resource}" for resource in fleet_limits}
+def left_out_violations(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iterator[str]:
+    """Everything wrong with what is unplaced; `shared`: limits of the fleet, and quotas under which others are, too."""
+    of_fleet = {name for name in shared if name.startswith("fleet/")}
+    names = {name for name, *_ in ground.limits()} | of_fleet | {quota.name for quota in ground.quotas}
     names |= set(ground.reservations())
     for entry in plan.unplaced:
         for text in _entry(entry, ground, names):
@@ -27,7 +29,7 @@ def left_out_violations(plan: ClusterPlan, ground: Ground, fleet_limits: Collect
         if name not in names:
             yield f"the bound has a price for {name}, which is no limit"
     if plan.admission is Admission.EXACT and ground.cluster.packing == "joint" and not _is_constrained(ground):
-        yield from _missed(plan, ground, may_buy=not fleet_limits)
+        yield from _missed(plan, ground, shared, may_buy=not of_fleet)
 
 
 def _entry(entry: Unplaced, ground: Ground, names: Collection[str]) -> Iterator[str]:
@@ -55,9 +57,12 @@ def _is_constrained(ground: Ground) -> bool:
     return any(one.pod_affinity or one.pod_anti_affinity or one.spread or one.host_ports for one in specs)
 
 
-def _missed(plan: ClusterPlan, ground: Ground, *, may_buy: bool) -> Iterator[str]:
+def _missed(plan: ClusterPlan, ground: Ground, shared: Collection[str], *, may_buy: bool) -> Iterator[str]:
     alone = [entry for entry in plan.unplaced if not ground.is_in_gang(entry.pods)]
     rooms = [(node, _room_left(node, ground)) for node in plan.nodes] if alone else []
+    quotas = [
+        (one, 0 if one.name in shared else one.room - ground.counted_by(one, plan.nodes)) for one in ground.quotas
+    ]
     for entry in alone:
         spec = ground.specs.get(entry.pods)
         if spec is None or spec.requests.get(GPU_SHARED):  # slices need more than a sum to be dealt
@@ -66,7 +71,7 @@ def _missed(plan: ClusterPlan, ground: Ground, *, may_buy: bool) -> Iterator[str
             if fits(spec.requests, room) and _may_be_on(spec, node, ground):
                 yield f"unplaced {entry.pods}: node {node.name} has room for it"
                 break
-        if may_buy and (kind := _one_more(spec, plan.nodes, ground)) is not None:
+        if may_buy and (kind := _one_more(spec, plan.nodes, ground, quotas)) is not None:
             yield f"unplaced {entry.pods}: one more {kind} holds it within the limits"
 
 
@@ -90,8 +95,10 @@ def _may_be_on(spec: PodSpec, node: PlannedNode, ground: Ground) -> bool:
     return ground.refused(spec, offering, existing=node.existing, price=price) is None
 
 
-def _one_more(spec: PodSpec, nodes: Sequence[PlannedNode], ground: Ground) -> str | None:
-    """A type of which one more node would hold the pod and keep every limit."""
+def _one_more(
+    spec: PodSpec, nodes: Sequence[PlannedNode], ground: Ground, quotas: Sequence[tuple[Quota, int]]
+) -> str | None:
+    """A type of which one more node would hold the pod and keep every limit; `quotas` with what is surely left."""
     for kind, offering in ground.bought_for(spec):
         reserved = f"reserved/{offering.instance_type}/{offering.zone}"
         if offering.max_count is not None and not ground.reservations().get(reserved, 0) > sum(
@@ -103,6 +110,6 @@ def _one_more(spec: PodSpec, nodes: Sequence[PlannedNode], ground: Ground) -> st
             ground.counted(resource, pool, nodes) + ground.counts(resource, pool, offering) <= amount
             for _, resource, amount, pool in ground.limits()
             if ground.counts(resource, pool, offering)
-        ):
+        ) and all(quota.counts(offering) <= max(0, left) for quota, left in quotas):
             return kind
     return None

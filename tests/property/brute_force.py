@@ -7,7 +7,7 @@ nodes to buy for those admitted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.property.cases import Case, Existing, Kind, Pod
@@ -21,13 +21,20 @@ class Best:
     cents: int
 
 
-def best_plan(case: Case) -> Best:
-    """Admission first, then cost."""
+type Within = Callable[[Case, Sequence[Kind]], bool]
+
+
+def _always(_case: Case, _bought: Sequence[Kind]) -> bool:
+    return True
+
+
+def best_plan(case: Case, within: Within = _always) -> Best:
+    """Admission first, then cost; `within`: what bought nodes must keep to beside the limits of the case."""
     admitted: list[Pod] = []
     for unit in _units(case):
-        if _cheapest(case, [*admitted, *unit]) is not None:
+        if _cheapest(case, [*admitted, *unit], within) is not None:
             admitted += unit
-    cents = _cheapest(case, admitted)
+    cents = _cheapest(case, admitted, within)
     assert cents is not None
     return Best(frozenset(pod.key for pod in admitted), cents)
 
@@ -49,7 +56,7 @@ def _place(unit: list[Pod]) -> tuple[int, int, str, str]:
     return (-max(pod.priority for pod in unit), created is None, created or "", min(pod.key for pod in unit))
 
 
-def _cheapest(case: Case, pods: Sequence[Pod]) -> int | None:
+def _cheapest(case: Case, pods: Sequence[Pod], within: Within) -> int | None:
     """The least cents of bought nodes that place all of `pods` within the limits, or None."""
     best: list[int | None] = [None]
     existing: list[list[Pod]] = [[] for _ in case.nodes]
@@ -59,7 +66,8 @@ def _cheapest(case: Case, pods: Sequence[Pod]) -> int | None:
         if best[0] is not None and cents >= best[0] and not case.limits:
             return
         if index == len(pods):
-            if _within(case, [kind for kind, _ in bought]) and (best[0] is None or cents < best[0]):
+            kinds = [kind for kind, _ in bought]
+            if _within(case, kinds) and within(case, kinds) and (best[0] is None or cents < best[0]):
                 best[0] = cents
             return
         pod = pods[index]
