@@ -36,7 +36,8 @@ ENDLESS = np.iinfo(np.int64).max
 
 def floored(prices: Floats, unit_costs: Floats) -> Floats:
     """Prices of at least 2 % of the unit cost, (K,), and never nothing: free room is worth filling, too."""
-    return np.maximum(prices, np.maximum(FLOOR * np.where(np.isfinite(unit_costs), unit_costs, 0.0), LEAST))
+    least: Floats = np.maximum(FLOOR * np.where(np.isfinite(unit_costs), unit_costs, 0.0), LEAST)
+    return np.maximum(prices, least)
 
 
 def fill(
@@ -57,42 +58,87 @@ def fill(
     if not len(shapes) or not len(kinds):
         return patterns
     used = np.flatnonzero((problem.requests[shapes] > 0).any(axis=0))
-    capped = np.isin(used, problem.caps)
-    resources, dense = np.concatenate((used[~capped], used[capped])), int((~capped).sum())
+    resources = used[~np.isin(used, problem.caps)]
     requests = problem.requests[np.ix_(shapes, resources)]
-    shares = np.ascontiguousarray(requests[:, :dense].T, dtype=np.float64)
-    members = requests[:, dense:] > 0
+    shares = np.ascontiguousarray(requests.T, dtype=np.float64)
     room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
     left = np.where(problem.fits[np.ix_(shapes, kinds)].T, most[shapes] - patterns[:, shapes], 0)
     price = np.where(left > 0, prices[shapes], 0.0)
-    price[((room[:, dense:] <= 0).astype(np.float32) @ members.T.astype(np.float32)) > 0] = 0.0
-    company = _Company(problem, shapes, kinds, patterns)
+    caps, company = _Caps(problem, shapes, kinds, patterns), _Company(problem, shapes, kinds, patterns)
+    caps.close_all(price)
     company.close(price)
     rows = np.arange(len(kinds))
     active = rows
     while len(active):
-        density = price / _load(shares, room[:, :dense], measure)
+        density = price / _load(shares, room, measure)
         best = density.argmax(axis=1)
         going = density[rows[: len(active)], best] > 0
         if not going.all():
             active, best, room, left, price = active[going], best[going], room[going], left[going], price[going]
+            caps.narrow(going)
             company.narrow(going)
             if not len(active):
                 break
         here, need = rows[: len(active)], requests[best]
         still = np.where(need > 0, room // np.maximum(need, 1), ENDLESS).min(axis=1)
-        still = company.limited(best, still)
+        still = company.limited(best, caps.limited(here, best, still))
         added = -(-np.minimum(still, left[here, best]) // part)
         patterns[active, shapes[best]] += added
         left[here, best] -= added
         price[here, best] = np.where((left[here, best] > 0) & (added > 0), price[here, best], 0.0)
         room -= need * added[:, None]
-        if members.shape[1]:
-            spent = members[best] & (room[:, dense:] <= 0)
-            price[(spent.astype(np.float32) @ members.T.astype(np.float32)) > 0] = 0.0
+        caps.join(here, best, added, price)
         company.join(best, added)
         company.close(price)
     return _slices_repaired(problem, kinds, patterns)
+
+
+class _Caps:
+    """What caps leave on each node. A pod has few of them: `of` (K, m) are those of each shape, one beyond is none."""
+
+    def __init__(self, problem: Problem, shapes: Ints, kinds: Ints, patterns: Ints) -> None:
+        requests = problem.requests[np.ix_(shapes, problem.caps)]
+        used = np.flatnonzero((requests > 0).any(axis=0))
+        requests, caps = requests[:, used], problem.caps[used]
+        self._any, none = bool(len(caps)), len(caps)
+        asked = requests > 0
+        width = int(asked.sum(axis=1).max(initial=0))
+        order = np.argsort(~asked, axis=1, kind="stable")[:, :width]
+        self._need = np.take_along_axis(requests, order, axis=1)
+        self._of = np.where(self._need > 0, order, none)
+        self._members = asked.T
+        room = problem.capacity[np.ix_(kinds, caps)] - patterns @ problem.requests[:, caps]
+        self._room = np.column_stack((room, np.full(len(kinds), ENDLESS)))
+
+    def narrow(self, going: Bools) -> None:
+        """Forget the nodes that are full."""
+        self._room = self._room[going]
+
+    def close_all(self, price: Floats) -> None:
+        """Set the price of pods under a cap without room to nothing, (nodes, shapes)."""
+        if self._any:
+            spent = (self._room[:, :-1] <= 0).astype(np.float32)
+            price[spent @ self._members.astype(np.float32) > 0] = 0.0
+
+    def limited(self, here: Ints, best: Ints, still: Ints) -> Ints:
+        """How many pods of `best` (a node each) may still come, at most `still`."""
+        if not self._any:
+            return still
+        need = self._need[best]
+        room = self._room[here[:, None], self._of[best]]
+        within: Ints = np.where(need > 0, room // np.maximum(need, 1), ENDLESS).min(axis=1)
+        return np.minimum(still, within)
+
+    def join(self, here: Ints, best: Ints, added: Ints, price: Floats) -> None:
+        """Let them come, and close what is full by then."""
+        if not self._any:
+            return
+        caps = self._of[best]
+        self._room[here[:, None], caps] -= self._need[best] * added[:, None]
+        for c in range(caps.shape[1]):
+            full = np.flatnonzero(self._room[here, caps[:, c]] <= 0)
+            if len(full):
+                price[full] = np.where(self._members[caps[full, c]], 0.0, price[full])
 
 
 class _Company:
