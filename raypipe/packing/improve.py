@@ -28,6 +28,7 @@ from raypipe.quantities import NANOS_PER_USD
 SEED = 20
 MOST_COLUMNS = 350
 LISTED = 3_000
+MOST_SEARCH_NODES = 100
 
 
 def improve(
@@ -36,7 +37,7 @@ def improve(
     """Search `searches` neighbourhoods of `packing`; `prices` are the pattern LP's, (K,) $/h a pod."""
     problem = pricing.problem
     sequence = random.Random(SEED)
-    nodes = _single(packing)
+    nodes, search_nodes = _single(packing), min(search_nodes, MOST_SEARCH_NODES)
     for number in range(searches):
         if len(nodes) < 2 or stop():
             break
