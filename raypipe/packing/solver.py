@@ -127,7 +127,8 @@ class Model:
         if not self.integer:
             options["dual_feasibility_tolerance"] = DUAL_TOLERANCE
         if self.integer:
-            options |= {"mip_max_nodes": search_nodes, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-9, "mip_allow_restart": False}
+            options |= {"mip_max_nodes": search_nodes, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-9}
+            options["mip_allow_restart"] = False  # each would do the work of the root again, which no node limit counts
         if start is not None:
             for variable, value in zip(self._columns, start, strict=True):
                 variable.varValue = value
