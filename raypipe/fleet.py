@@ -26,7 +26,7 @@ from raypipe.model.plan import (
     Scope,
     Status,
 )
-from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot, cluster_digest, digest
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot, cluster_digest, digest, pools_digest
 from raypipe.planner import plan_cluster
 from raypipe.planner.limits import COUNTS_NOTHING, Limit, exceeded, quota_rows, shown, weight
 from raypipe.planner.words import gap_fraction
@@ -304,6 +304,7 @@ def merged(fleet: FleetSnapshot, catalog: Catalog, scope: Scope, plans: tuple[Cl
             snapshot=digest([[cluster_digest(cluster) for cluster in fleet.clusters], fleet.limits]),
             catalog=catalog.digest,
             settings=digest([cluster.settings for cluster in fleet.clusters]),
+            pool=pools_digest(fleet.clusters),
         ),
         status=max((plan.status for plan in planned if plan.status is not None), key=statuses.index, default=None),
         admission=Admission.EXACT if exact else Admission.HEURISTIC,

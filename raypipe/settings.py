@@ -72,6 +72,10 @@ class Settings:
     lp_rounds: int = 160
     """Most rounds of column generation a cluster. More lower the cost; it levels off between 20 and 160."""
 
+    warm_lp_rounds: int = 40
+    """Most rounds of column generation from a pattern pool; where it has not settled by then, the pool fits too badly
+    and the plan is made without it. With a pool of use 5 to 20 are enough. 0: pools are not used."""
+
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""
 
@@ -100,6 +104,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_spot_price_ratio": (0.0, 10.0),
     "max_spot_interrupt_bucket": (0, 4),
     "lp_rounds": (0, 10_000),
+    "warm_lp_rounds": (0, 10_000),
     "search_nodes": (1, 1_000_000),
     "neighbourhoods": (0, 100_000),
     "enumerate_patterns": (0, 1_000_000),

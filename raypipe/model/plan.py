@@ -6,6 +6,7 @@ Lists are ordered (nodes by name, entries by key), so two runs give the same byt
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from raypipe.model.actions import Action
+from raypipe.model.pool import Pool
 
 if TYPE_CHECKING:
     import pandas
@@ -178,7 +180,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
-    """One cluster's part of the plan."""
+    """One cluster's part of the plan.
+
+    Beside it travels what the next plan may start from, `pool`: no part of what was decided, so neither in the JSON nor
+    looked at when plans are compared.
+    """
 
     name: str
     context: str | None = None
@@ -202,6 +208,7 @@ class ClusterPlan:
     considered: tuple[Considered, ...] = ()
     work: Work = Work()
     notes: tuple[Note, ...] = ()
+    pool: Pool | msgspec.UnsetType = field(default=msgspec.UNSET, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,9 +249,19 @@ class FleetPlan:
         """All actions, cluster by cluster."""
         return tuple(action for cluster in self.clusters for action in cluster.actions)
 
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """What each cluster's plan hands on to the next, by the cluster's name; a plan read from JSON has none."""
+        return {one.name: one.pool for one in self.clusters if isinstance(one.pool, Pool)}
+
+    def without_pools(self) -> FleetPlan:
+        """The plan alone."""
+        clusters = tuple(dataclasses.replace(one, pool=msgspec.UNSET) for one in self.clusters)
+        return dataclasses.replace(self, clusters=clusters)
+
     def to_json(self, indent: int = 1) -> str:
         """The plan as the JSON of the interface (schema raypipe.plan/v1)."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=indent).decode()
+        return msgspec.json.format(msgspec.json.encode(self.without_pools()), indent=indent).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FleetPlan:
@@ -253,7 +270,7 @@ class FleetPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain mappings and lists."""
-        result: dict[str, Any] = msgspec.to_builtins(self)
+        result: dict[str, Any] = msgspec.to_builtins(self.without_pools())
         return result
 
     def to_frame(self) -> pandas.DataFrame:

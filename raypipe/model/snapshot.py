@@ -2,13 +2,16 @@
 
 A snapshot can be saved and loaded; a bug report is a snapshot file. Its digest covers what a plan depends on and not
 when it was taken. Everything in it is in a fixed order, so the order of files and objects does not matter.
+
+The pattern pool of the last plan is in it too, so that a replay repeats a warm decision; it has a digest of its own,
+because whether a cluster has changed is asked of what was observed, not of what a plan remembers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +20,7 @@ import msgspec
 from raypipe.model.nodes import Node, NodePool
 from raypipe.model.plan import Excluded, Note
 from raypipe.model.pods import BoundPods, DaemonSet, PodGroup
+from raypipe.model.pool import Pool
 from raypipe.model.requirements import Requirement
 from raypipe.model.workloads import Gang, RayObject
 from raypipe.settings import Settings
@@ -35,6 +39,7 @@ class ClusterSnapshot:
         packing: joint, shared or dedicated; shared_node and dedicated_from belong to `shared`.
         nodes_backend: karpenter, kwok, node-groups or print.
         gangs: by name. ray_objects: Ray objects seen that can be suspended or resumed and make no gang here.
+        pool: the pattern pool that the last plan handed on, or None for a cold start.
         error: why the cluster's input cannot be read (then everything else is empty), or None.
     """
 
@@ -63,6 +68,7 @@ class ClusterSnapshot:
     ray_objects: tuple[RayObject, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[Note, ...] = ()
+    pool: Pool | None = None
     error: str | None = None
 
 
@@ -93,5 +99,16 @@ def digest(value: Any) -> str:
 
 
 def cluster_digest(cluster: ClusterSnapshot) -> str:
-    """Digest of what a plan of the cluster depends on, settings apart (they have a digest of their own)."""
-    return digest(dataclasses.replace(cluster, settings=Settings()))
+    """Digest of what was observed of the cluster; settings and pattern pool have digests of their own."""
+    return digest(dataclasses.replace(cluster, settings=Settings(), pool=None))
+
+
+def pool_digest(cluster: ClusterSnapshot) -> str | None:
+    """Digest of the pattern pool that the cluster's plan starts from; None for a cold start."""
+    return None if cluster.pool is None else digest(cluster.pool)
+
+
+def pools_digest(clusters: Iterable[ClusterSnapshot]) -> str | None:
+    """Digest over the pattern pools of a fleet's clusters, in their order; None where none has one."""
+    digests = [pool_digest(cluster) for cluster in clusters]
+    return digest(digests) if any(one is not None for one in digests) else None

@@ -112,13 +112,13 @@ def _ratio(patterns: Ints, value: Floats, paid: Floats) -> Floats:
     return np.where(worth > 0, worth / np.maximum(paid, 1e-9), -1.0)
 
 
-def dive(pricing: Pricing, sure: float = SURE) -> Packing | None:
+def dive(pricing: Pricing, sure: float = SURE, start: Ledger | None = None) -> Packing | None:
     """Fix the pattern LP node by node, pricing again for what is left; None where it ends in a blind alley.
 
-    Fractions of at least `sure` of a node are taken as decided.
+    Fractions of at least `sure` of a node are taken as decided. start: the nodes taken already.
     """
     problem = pricing.problem
-    ledger = Ledger.of(problem)
+    ledger = Ledger.of(problem) if start is None else start
     kinds_to_price = pricing.attractive(0.9)
     prices: Floats | None = None
     while ledger.demand.any():

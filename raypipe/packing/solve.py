@@ -3,8 +3,10 @@
 1. leave out dominated kinds (`dominance`);
 2. small problems are listed whole and solved to proven optimality (`exact`); in others, pods that ask something of
    pods on other nodes are dealt to cells first (`domains`, `bundles`), and the rest of this list never sees such rules;
-3. else (A) gives bound, prices and mix (`bound`); filled nodes give a first packing (`rounding.cover`);
-4. the pattern LP gives better prices (`patterns`), a dive better nodes (`rounding.dive`);
+3. else (A) gives bound, prices and mix (`bound`); where columns of an earlier packing are given and of use, they are
+   the short way to this one (`warm`), and 4 and 5 are left out;
+4. filled nodes give a first packing (`rounding.cover`), the pattern LP better prices (`patterns`), a dive better nodes
+   (`rounding.dive`);
 5. neighbourhoods are packed anew (`improve`);
 6. what comes out is recounted in integers and never dearer than anything seen before.
 
@@ -30,6 +32,7 @@ from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
 from raypipe.packing.problem import Packing, Problem, collected, empty_packing, verify
 from raypipe.packing.rounding import Ledger, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
+from raypipe.packing.warm import Columns, best_columns, packed_again
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
@@ -52,6 +55,7 @@ class Solved:
         pods: (K,) $/h, what one more pod costs. limits: (Q,) $/h, the price of a unit of each limit.
         worth: (J,) $/h, most that a node of each kind is worth at these prices; nan where another kind dominates it.
         stopped: done, budget or time.
+        columns: what the next packing may start from, or None where column generation has not run.
     """
 
     packing: Packing | None
@@ -62,6 +66,7 @@ class Solved:
     limits: Floats
     worth: Floats
     stopped: str = "done"
+    columns: Columns | None = None
 
 
 def solve(
@@ -71,10 +76,12 @@ def solve(
     stop: Callable[[], bool] = lambda: False,
     known: Packing | None = None,
     found: Found = nobody,
+    warm: Columns | None = None,
 ) -> Solved:
     """Pack the whole demand at least cost within the limits; `known` is a packing of it that is there already.
 
     `found` is told the cost and the bound, in nano-dollars, of each verified packing that is cheaper than the last.
+    warm: what an earlier packing of a problem much like it has handed on.
     """
     shapes = np.flatnonzero(problem.demand)
     if not len(shapes):
@@ -82,7 +89,8 @@ def solve(
     part = problem.only_shapes(shapes)
     kinds = undominated(part)
     small = part.only_kinds(kinds)
-    solved = _solve(small, settings, effort, stop, _seeds(known, shapes, kinds), found)
+    columns = warm.narrowed(problem, shapes, kinds) if warm is not None and settings.warm_lp_rounds else None
+    solved = _solve(small, settings, effort, stop, _seeds(known, shapes, kinds), found, columns)
     pods, worth = np.zeros(len(problem.demand)), np.full(len(problem.price), np.nan)
     pods[shapes], worth[kinds] = solved.pods, solved.worth
     packing = None
@@ -95,7 +103,8 @@ def solve(
         patterns = np.zeros((len(packing.kinds), len(problem.demand)), dtype=np.int64)
         patterns[:, shapes] = packing.patterns
         packing = Packing(kinds=packing.kinds, patterns=patterns, counts=packing.counts)
-    solved = replace(solved, packing=packing, pods=pods, worth=worth)
+    handed_on = None if solved.columns is None else solved.columns.widened(shapes, kinds, len(problem.demand))
+    solved = replace(solved, packing=packing, pods=pods, worth=worth, columns=handed_on)
     return solved if known is None else cheaper(problem, solved, known)
 
 
@@ -138,15 +147,20 @@ def _solve(
     stop: Callable[[], bool],
     seeds: list[tuple[int, Ints]],
     found: Found,
+    warm: Columns | None,
 ) -> Solved:
     if problem.is_ruled:
         return _ruled(problem, settings, effort, stop, found)
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
+    bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
+    if warm is not None and enumerate_fillings(problem, settings.enumerate_patterns) is None:
+        again = _again(_pricing(problem, duals, effort), warm, bound, settings, stop, found)
+        if again is not None:
+            return again
     pricing = _pricing(problem, duals, effort)
     first = _first_packing(problem, pricing)
-    bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
     if first is not None and first.usd_nanos(problem) <= bound + 1:
         return _result(problem, first, duals, first.usd_nanos(problem), "aggregated-lp", proven=True)
     listed = enumerate_fillings(problem, settings.enumerate_patterns)
@@ -163,6 +177,21 @@ def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
     """Column generation at the start: no patterns yet."""
     pool, unit_costs = PatternPool(len(problem.demand)), unit_cost(problem).min(axis=1)
     return Pricing(problem=problem, duals=duals, unit_costs=unit_costs, pool=pool, effort=effort)
+
+
+def _again(
+    pricing: Pricing, warm: Columns, bound: int, settings: Settings, stop: Callable[[], bool], found: Found
+) -> Solved | None:
+    """The short way, from the columns of an earlier packing; None where they are of no use."""
+    problem, duals = pricing.problem, pricing.duals
+    made = packed_again(
+        pricing, warm, settings.warm_lp_rounds, stop, lambda packing: _tell(found, problem, packing, bound)
+    )
+    if made is None or verify(problem, made.packing):
+        return None
+    stopped = "time" if stop() else "budget"
+    solved = _result(problem, made.packing, duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+    return replace(solved, columns=made.columns)
 
 
 def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
@@ -254,7 +283,8 @@ def _improved(
         best = min(best, better, key=lambda p: _worth(problem, p))
     if stop():
         stopped = "time"
-    return _result(problem, best, pricing.duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+    solved = _result(problem, best, pricing.duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+    return solved if master is None else replace(solved, columns=best_columns(pricing, master))
 
 
 def _tell(found: Found, problem: Problem, packing: Packing | None, bound: int) -> None:

@@ -8,6 +8,7 @@ same in the words of the plan: nodes (`nodes`), refusals (`refusals`), actions (
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 from raypipe.catalog import Catalog
@@ -27,10 +28,13 @@ def plan_cluster(
     stop: Callable[[], bool] = lambda: False,
     found: Callable[[int, int], None] = nobody,
 ) -> ClusterPlan:
-    """Plan one cluster. A snapshot that carries an error gives a plan that says so.
+    """Plan one cluster, from what `snapshot.pool` knows where there is one; `pool` of the plan is for the next.
+
+    A snapshot that carries an error gives a plan that says so.
 
     `found` is told the cost of what is bought and its bound, in nano-dollars an hour, whenever a better packing is.
     """
     if snapshot.error is not None:
         return ClusterPlan(name=snapshot.name, context=snapshot.context, error=snapshot.error, excluded=(), notes=())
-    return told(decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, stop=stop, found=found), stop)
+    decision = decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, stop=stop, found=found)
+    return dataclasses.replace(told(decision, stop), pool=decision.pool)

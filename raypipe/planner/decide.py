@@ -11,18 +11,21 @@ import numpy as np
 from raypipe.catalog import Catalog
 from raypipe.model.plan import Scope
 from raypipe.model.pods import PodSpec
+from raypipe.model.pool import Pool
 from raypipe.model.resources import Resources, fits
-from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest
+from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest, pool_digest
 from raypipe.packing.admission import admit
 from raypipe.packing.arrays import Bools
 from raypipe.packing.problem import Problem
 from raypipe.packing.separate import dedicated, shared
 from raypipe.packing.solve import Found, Solved, nobody, solve
 from raypipe.packing.solver import Effort
+from raypipe.packing.warm import Columns
 from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
 from raypipe.planner.limits import Limits, limits_of
 from raypipe.planner.order import Candidate, candidates
+from raypipe.planner.pool import columns_of, pool_of
 from raypipe.planner.rooms import Room
 from raypipe.planner.supply import Kinds, Supply, kinds_of, supply_of
 
@@ -56,12 +59,23 @@ class Decision:
     exact: bool
     effort: Effort
 
+    @property
+    def pool(self) -> Pool:
+        """What the next decision about the cluster may start from."""
+        return pool_of(self.solved, self.kinds, self.shapes, self.roles, self.supply.offerings)
+
 
 def decision_id(
     snapshot: ClusterSnapshot, catalog: Catalog, scope: Scope, fleet_left: Mapping[str, int] | None = None
 ) -> str:
     """12 hex digits over the digests of what the plan depends on, what is left of the fleet's limits among it."""
-    parts: tuple[object, ...] = (cluster_digest(snapshot), None, catalog.digest, digest(snapshot.settings), scope)
+    parts: tuple[object, ...] = (
+        cluster_digest(snapshot),
+        pool_digest(snapshot),
+        catalog.digest,
+        digest(snapshot.settings),
+        scope,
+    )
     if fleet_left is not None:
         parts = (*parts, fleet_left)
     return digest(parts).removeprefix("sha256:")[:12]
@@ -93,11 +107,13 @@ def decide(
     sharing = Sharing(snapshot)
     kinds = kinds_of(supply, shapes, limits, resources, rules, use_nodes=pending, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)
-    solved = solve(problem, snapshot.settings, effort, stop, found=found)
+    pool = snapshot.pool
+    warm = None if pool is None else columns_of(pool, kinds, shapes, roles, supply.offerings)
+    solved = solve(problem, snapshot.settings, effort, stop, found=found, warm=warm)
     outcome = _Outcome(solved=solved, admitted=[one.count for one in placeable], kept_out={}, exact=True)
     if solved.packing is None:
         units = candidates(placeable, snapshot.gangs, shapes)
-        outcome = _admitted(problem, units, len(placeable), snapshot, effort, stop)
+        outcome = _admitted(problem, units, len(placeable), snapshot, effort, stop, warm)
     number = {w: i for i, w in enumerate(chosen)}
     return Decision(
         cluster=snapshot,
@@ -189,6 +205,7 @@ def _admitted(
     snapshot: ClusterSnapshot,
     effort: Effort,
     stop: Callable[[], bool],
+    warm: Columns | None,
 ) -> _Outcome:
     """Go through the order of admission, then pack those admitted at least cost."""
     outcome = admit(problem, [one.unit for one in units], snapshot.settings, effort)
@@ -204,5 +221,5 @@ def _admitted(
     known = outcome.packing
     if known is not None and (known.counts @ known.patterns != demand).any():
         known = None
-    solved = solve(reduced, snapshot.settings, effort, stop, known)
+    solved = solve(reduced, snapshot.settings, effort, stop, known, warm=warm)
     return _Outcome(solved=solved, admitted=admitted, kept_out=kept_out, exact=outcome.exact)

@@ -1,0 +1,33 @@
+"""The part of the warm start's benchmark that every test run repeats: cost and work, times apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from raypipe.catalog import Catalog, load
+from tests.benchmark.instances import instance
+from tests.benchmark.warm import MOST_DEARER, SHARE, changed, compare
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load(None)
+
+
+def test_five_percent_of_the_pods_change() -> None:
+    before = {one["metadata"]["name"]: one["spec"]["replicas"] for one in instance("services", 1_000, 100, 1)}
+    after = {
+        one["metadata"]["name"]: one["spec"]["replicas"] for one in changed(instance("services", 1_000, 100, 1), 1)
+    }
+    moved = sum(abs(after.get(name, 0) - before.get(name, 0)) for name in before | after)
+    assert 0.5 * SHARE * 1_000 < moved <= SHARE * 1_000  # a Deployment may be drawn twice, up and down again
+    assert set(after) - set(before) == {"new-0", "new-1"}
+
+
+def test_a_warm_plan_costs_no_more_and_takes_less_than_half_the_iterations(catalog: Catalog) -> None:
+    made = [compare(600, 60, seed, catalog) for seed in (2, 3)]
+    assert sum(one.dearer for one in made) / len(made) <= MOST_DEARER
+    for one in made:
+        assert one.warm.unplaced == ()
+        assert one.warm.usd_per_hour.lower_bound == one.cold.usd_per_hour.lower_bound
+        assert one.warm.work.lp_iterations < one.cold.work.lp_iterations / 2
