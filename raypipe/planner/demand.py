@@ -103,29 +103,29 @@ class Masks:
         return known
 
 
+def placement_words(spec: PodSpec) -> tuple[object, ...]:
+    """What the place of a pod depends on by its own words, other pods apart."""
+    return (
+        spec.requests,
+        spec.node_selector,
+        spec.node_affinity,
+        spec.tolerations,
+        spec.gpu_skus,
+        spec.max_gpus,
+        spec.max_usd_nanos_per_hour,
+        spec.capacity_types,
+        spec.family_inclusions,
+        spec.family_exclusions,
+        spec.type_regexp,
+        spec.gpu_memory_bytes,
+        spec.instance_annotation,
+        spec.volume_affinity,
+    )
+
+
 def _content(spec: PodSpec, role: Role) -> bytes:
     """What a placement depends on, as bytes."""
-    return msgspec.json.encode(
-        (
-            spec.requests,
-            spec.node_selector,
-            spec.node_affinity,
-            spec.tolerations,
-            spec.gpu_skus,
-            spec.max_gpus,
-            spec.max_usd_nanos_per_hour,
-            spec.capacity_types,
-            spec.family_inclusions,
-            spec.family_exclusions,
-            spec.type_regexp,
-            spec.gpu_memory_bytes,
-            spec.instance_annotation,
-            spec.volume_affinity,
-            role.own,
-            role.meant,
-        ),
-        order="sorted",
-    )
+    return msgspec.json.encode((*placement_words(spec), role.own, role.meant), order="sorted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,7 +24,7 @@ from raypipe.packing.arrays import Ints
 from raypipe.packing.solve import Solved
 from raypipe.packing.warm import Columns
 from raypipe.planner.constraints import Roles
-from raypipe.planner.demand import Shapes
+from raypipe.planner.demand import Shapes, placement_words
 from raypipe.planner.supply import Kinds
 from raypipe.quantities import NANOS_PER_USD
 
@@ -35,20 +35,7 @@ DIGITS = 16
 def shape_name(spec: PodSpec, roles: Roles) -> str:
     """A digest of what makes pods alike to a plan, whatever they are called."""
     words = (
-        spec.requests,
-        spec.node_selector,
-        spec.node_affinity,
-        spec.tolerations,
-        spec.gpu_skus,
-        spec.max_gpus,
-        spec.max_usd_nanos_per_hour,
-        spec.capacity_types,
-        spec.family_inclusions,
-        spec.family_exclusions,
-        spec.type_regexp,
-        spec.gpu_memory_bytes,
-        spec.instance_annotation,
-        spec.volume_affinity,
+        *placement_words(spec),
         spec.pod_affinity,
         spec.pod_anti_affinity,
         spec.spread,
