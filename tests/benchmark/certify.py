@@ -33,7 +33,7 @@ FILE = Path(__file__).with_name("certificates.json")
 FILL_ROUNDS = 80
 CUTS = 4
 """Rounds of (B), the last that raised the bound, whose knapsacks strengthen (A')."""
-MILP_PODS, MILP_SECONDS = 10_000, 120.0
+MILP_PODS, MILP_SECONDS = 2_000, 120.0
 """Whole numbers of nodes matter, and can be searched, where there are few."""
 KNAPSACK_SECONDS = 2.0
 SCALE = 1000.0
