@@ -31,6 +31,11 @@ class Master:
     limits: Floats
     kinds: Floats
 
+    def paid(self, problem: Problem) -> Floats:
+        """What a node of each kind costs, with what it counts at these prices, (J,) $/h."""
+        paid: Floats = problem.price / NANOS_PER_USD + self.limits @ problem.scaled_weights + self.kinds
+        return paid
+
 
 class MasterLp:
     """The LP over patterns for `demand` (K,): columns are added, and each solve starts where the last one ended."""

@@ -124,7 +124,7 @@ class Pricing:
 
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
-        paid = self.problem.price / NANOS_PER_USD + master.limits @ self.problem.scaled_weights + master.kinds
+        paid = master.paid(self.problem)
         for share, part in WAYS:
             prices = floored((1 - share) * master.pods + share * self.duals.pods, self.unit_costs)
             turns = iter(range(number, number + len(MEASURES)))
@@ -167,6 +167,5 @@ def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: F
 def _forget_dear(pricing: Pricing, master: Master) -> None:
     """Drop columns that cost much more than they are worth: no rounding wants them, and each solve carries them."""
     problem, pool = pricing.problem, pricing.pool
-    paid = problem.price / NANOS_PER_USD + master.limits @ problem.scaled_weights + master.kinds
-    kinds = pool.kinds
+    paid, kinds = master.paid(problem), pool.kinds
     pool.keep((pool.patterns @ master.pods >= (1 - DEAR) * paid[kinds]) | (problem.most[kinds] < UNLIMITED))

@@ -224,6 +224,10 @@ class Packing:
         """What the nodes cost, in nano-dollars an hour."""
         return int((problem.price[self.kinds] * self.counts).sum())
 
+    def worth(self, problem: Problem) -> tuple[int, int]:
+        """What packings of one demand are compared by: cost, then number of nodes."""
+        return self.usd_nanos(problem), self.nodes
+
     def usage(self, problem: Problem) -> Ints:
         """What the nodes count against each limit, (Q,)."""
         used: Ints = problem.weights[:, self.kinds] @ self.counts

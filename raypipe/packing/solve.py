@@ -118,7 +118,7 @@ def _seeds(known: Packing | None, shapes: Ints, kinds: Ints) -> list[tuple[int, 
 
 def cheaper(problem: Problem, solved: Solved, other: Packing) -> Solved:
     """The result with the other packing of the same problem where that one is cheaper, or the only one."""
-    if solved.packing is not None and _worth(problem, solved.packing) <= _worth(problem, other):
+    if solved.packing is not None and solved.packing.worth(problem) <= other.worth(problem):
         return solved
     settled = settle(problem, other)
     wrong = verify(problem, settled)
@@ -233,7 +233,7 @@ def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:
         packing = ledger.packing()
         if packing is not None:
             found.append(_pooled(pricing, trim(problem, packing)))
-    return min(found, key=lambda packing: _worth(problem, packing), default=None)
+    return min(found, key=lambda packing: packing.worth(problem), default=None)
 
 
 def _pooled(pricing: Pricing, packing: Packing) -> Packing:
@@ -241,11 +241,6 @@ def _pooled(pricing: Pricing, packing: Packing) -> Packing:
     for kind, pattern in zip(packing.kinds, packing.patterns, strict=True):
         pricing.pool.add(int(kind), pattern)
     return packing
-
-
-def _worth(problem: Problem, packing: Packing) -> tuple[int, int]:
-    """What plans are compared by: cost, then number of nodes."""
-    return packing.usd_nanos(problem), packing.nodes
 
 
 def _listed(
@@ -258,9 +253,7 @@ def _listed(
         return None
     if optimum.packing is None:
         return _certain(problem, None, "pattern-milp")
-    best = min(
-        (packing for packing in (optimum.packing, first) if packing is not None), key=lambda p: _worth(problem, p)
-    )
+    best = min((packing for packing in (optimum.packing, first) if packing is not None), key=lambda p: p.worth(problem))
     cost = min(best.usd_nanos(problem), optimum.bound_usd_nanos)
     return _result(problem, best, duals, cost, "pattern-milp", proven=True)
 
@@ -276,11 +269,11 @@ def _improved(
         dived = dive(pricing)
         if dived is not None:
             dived = trim(problem, dived)
-            best = min((p for p in (best, dived) if p is not None), key=lambda p: _worth(problem, p))
+            best = min((p for p in (best, dived) if p is not None), key=lambda p: p.worth(problem))
             _tell(found, problem, best, bound)
     if best is not None and master is not None and not stop():
         better = improve(pricing, best, master.pods, settings.neighbourhoods, settings.search_nodes, stop)
-        best = min(best, better, key=lambda p: _worth(problem, p))
+        best = min(best, better, key=lambda p: p.worth(problem))
     if stop():
         stopped = "time"
     solved = _result(problem, best, pricing.duals, bound, "aggregated-lp", proven=False, stopped=stopped)

@@ -109,7 +109,7 @@ def _cheaper(problem: Problem, kind: int, kinds: Ints) -> list[int]:
 def best_columns(pricing: Pricing, master: Master) -> Columns:
     """The columns worth handing on: those that come nearest to paying at the master's prices; no existing nodes."""
     problem, kinds, patterns = pricing.problem, pricing.pool.kinds, pricing.pool.patterns
-    gain = patterns @ master.pods - _paid(problem, master)[kinds]
+    gain = patterns @ master.pods - master.paid(problem)[kinds]
     order = np.argsort(-gain, kind="stable")
     order = order[problem.most[kinds[order]] >= UNLIMITED][: min(A_SHAPE * len(problem.demand), AT_MOST)]
     none = np.zeros(len(order), dtype=np.int64)
@@ -152,7 +152,7 @@ def packed_again(
         if stop() or best.usd_nanos(pricing.problem) <= (1 + far) * master.objective * NANOS_PER_USD:
             break
         dived = _dived(pricing, master, standing.taken, share)
-        if dived is not None and _worth(pricing.problem, dived) < _worth(pricing.problem, best):
+        if dived is not None and dived.worth(pricing.problem) < best.worth(pricing.problem):
             best = dived
             tell(best)
     return Warm(packing=best, columns=best_columns(pricing, master))
@@ -165,12 +165,6 @@ def _known_prices(known: Floats, pricing: Pricing) -> Floats:
     raised = was / now if was > 0 and now > 0 else 1.0
     prices: Floats = np.where(new, flat * raised, known)
     return prices
-
-
-def _paid(problem: Problem, master: Master) -> Floats:
-    """What a node of each kind costs and counts, (J,), $/h."""
-    paid: Floats = problem.price / NANOS_PER_USD + master.limits @ problem.scaled_weights + master.kinds
-    return paid
 
 
 def _put_up_again(pricing: Pricing, columns: Columns) -> Ledger:
@@ -250,12 +244,12 @@ def _settled(pricing: Pricing, rounds: int) -> Master | None:
 def _forget_dear(pricing: Pricing, master: Master) -> None:
     """Drop the columns that no dive wants, as a cold start does; the LP's own are worth what they cost."""
     pool = pricing.pool
-    pool.keep(pool.patterns @ master.pods >= (1 - DEAR) * _paid(pricing.problem, master)[pool.kinds])
+    pool.keep(pool.patterns @ master.pods >= (1 - DEAR) * master.paid(pricing.problem)[pool.kinds])
 
 
 def _dived(pricing: Pricing, master: Master, nodes: Nodes, share: float) -> Packing | None:
     """A packing that keeps the best of `nodes`, as `share` of the LP's cost, and dives for the rest."""
-    problem, paid = pricing.problem, _paid(pricing.problem, master)
+    problem, paid = pricing.problem, master.paid(pricing.problem)
     waste = [(paid[kind] - pattern @ master.pods) / max(float(paid[kind]), 1e-9) for kind, pattern, _ in nodes]
     ledger, left = Ledger.of(problem), share * master.objective
     for i in np.argsort(waste, kind="stable"):
@@ -267,7 +261,3 @@ def _dived(pricing: Pricing, master: Master, nodes: Nodes, share: float) -> Pack
         left -= count * float(paid[kind])
     packing = dive(pricing, SURE, ledger)
     return None if packing is None else trim(problem, packing)
-
-
-def _worth(problem: Problem, packing: Packing) -> tuple[int, int]:
-    return packing.usd_nanos(problem), packing.nodes
