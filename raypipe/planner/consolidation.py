@@ -66,7 +66,7 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
     )
     favoured = {number: max(0, price - WORTH_MOVING_USD_NANOS) for number, price in emptied.items()}
     sharing = Sharing(decision.cluster)
-    rules = roles.rules(shapes.specs, shapes.admits)
+    rules = roles.rules(shapes.specs)
     kinds = kinds_of(supply, shapes, limits, resources, rules, node_prices=favoured, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)
     settings = dataclasses.replace(decision.cluster.settings, neighbourhoods=0)

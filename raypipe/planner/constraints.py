@@ -9,8 +9,9 @@ existing nodes) follow
   cap; other asks over hostnames are `Apart` and `Beside`; asks over any other label are `DomainRule`s.
 
 Definitions (kube-scheduler's, for the pods as they stand in the end): over hostnames the emptiest node counts as empty,
-since a new one always can be; the domains of a spread are the values of its key among offerings that can hold the pod
-and existing nodes that its selectors admit; bound pods count, terminating ones for anti-affinity and ports only.
+since a new one always can be; the domains of a spread are the values of its key among existing nodes and offerings that
+count for it by its policies (selector and node affinity of the pod, taints; neither its size nor its volumes), since a
+node may be bought there for others; bound pods count, terminating ones for anti-affinity and ports only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from raypipe.model.constraints import HostPort, PodSelector, Spread
 from raypipe.model.nodes import Offering
 from raypipe.model.pods import BoundPods, PodSpec
-from raypipe.model.requirements import HOSTNAME, ZONE, Operator, tolerated
+from raypipe.model.requirements import HOSTNAME, ZONE, Operator, admitted, tolerated
 from raypipe.packing.arrays import Bools, Ints
 from raypipe.packing.rules import Apart, Beside, DomainRule, Form
 from raypipe.planner.rooms import Room
@@ -233,25 +234,23 @@ class Roles:
 
     # rules for packing
 
-    def rules(self, specs: Sequence[PodSpec], admits: Bools) -> PlaceRules:
-        """The rules that pods of these shapes ask, with `admits` (K, places)."""
+    def rules(self, specs: Sequence[PodSpec]) -> PlaceRules:
+        """The rules that pods of these shapes ask."""
         roles = [self.of(spec) for spec in specs]
         rules = PlaceRules(len(self._labels))
         asked = sorted({number for role in roles for number in role.own})
         for number in asked:
             owners = np.array([number in role.own for role in roles], dtype=bool)
             members = np.array([number in role.meant for role in roles], dtype=bool)
-            self._add(rules, number, owners, members, specs, admits)
+            self._add(rules, number, owners, members, specs)
         return rules
 
-    def _add(
-        self, rules: PlaceRules, number: int, owners: Bools, members: Bools, specs: Sequence[PodSpec], admits: Bools
-    ) -> None:
+    def _add(self, rules: PlaceRules, number: int, owners: Bools, members: Bools, specs: Sequence[PodSpec]) -> None:
         ask = self._asks[number]
         standing = self._standing(number, own=False)
         if ask.form == "spread" and ask.key != HOSTNAME:
-            for same in _alike(owners, specs, admits):
-                self._add_spread(rules, number, same, members, specs, admits, standing)
+            for same in _alike(owners, specs):
+                self._add_spread(rules, number, same, members, specs, standing)
         elif ask.form == "together":
             seed = not standing.any()
             if ask.key == HOSTNAME:
@@ -289,7 +288,6 @@ class Roles:
         owners: Bools,
         members: Bools,
         specs: Sequence[PodSpec],
-        admits: Bools,
         standing: Ints,
     ) -> None:
         spread = self._asks[number].spread
@@ -297,9 +295,8 @@ class Roles:
         first = int(np.flatnonzero(owners)[0])
         counted = self._counted(spread, specs[first])
         domain, base, numbers = self._domains(spread.topology_key, np.where(counted, standing, 0))
-        opens = np.concatenate((admits[first, : len(self._offerings)], counted[len(self._offerings) :]))
         eligible = np.zeros(len(numbers), dtype=bool)
-        eligible[domain[opens & (domain >= 0)]] = True
+        eligible[domain[counted & self._may_exist & (domain >= 0)]] = True
         few = int(eligible.sum()) < (spread.min_domains or 1)
         rules.domains.append(
             _rule(
@@ -324,34 +321,33 @@ class Roles:
             counted &= self._selected(spec)
         return counted
 
+    @cached_property
+    def _may_exist(self) -> Bools:
+        """Places where there is a node or can be one now, (places,)."""
+        for_sale = [not one.unavailable for one in self._offerings]
+        return np.array(for_sale + [self._nodes_exist] * len(self._nodes), dtype=bool)
+
     def _selected(self, spec: PodSpec) -> Bools:
-        """Places whose labels a pod's selector, node affinity and volumes admit, each set of labels looked at once."""
-        terms = [*spec.node_affinity, *(term for terms in spec.volume_affinity for term in terms)]
-        keys = sorted({*spec.node_selector, *(part.key for term in terms for part in term)})
-        if not keys and not terms:
+        """Places whose labels a pod's selector and node affinity admit, each set of labels looked at once."""
+        keys = sorted({*spec.node_selector, *(part.key for term in spec.node_affinity for part in term)})
+        if not keys and not spec.node_affinity:
             return np.ones(len(self._labels), dtype=bool)
         known: dict[tuple[str | None, ...], bool] = {}
         selected = []
         for labels in self._labels:
             mark = tuple(labels.get(key) for key in keys)
             if mark not in known:
-                known[mark] = spec.selects(labels)
+                known[mark] = admitted(labels, spec.node_selector, spec.node_affinity)
             selected.append(known[mark])
         return np.array(selected, dtype=bool)
 
 
-def _alike(owners: Bools, specs: Sequence[PodSpec], admits: Bools) -> list[Bools]:
-    """Owners by where they may go and what they select, since that makes the domains of their spread."""
+def _alike(owners: Bools, specs: Sequence[PodSpec]) -> list[Bools]:
+    """Owners by what they select and tolerate, since that makes the domains of their spread."""
     groups: dict[object, Bools] = {}
     for k in np.flatnonzero(owners).tolist():
         spec = specs[k]
-        mark = (
-            admits[k].tobytes(),
-            tuple(sorted(spec.node_selector.items())),
-            spec.node_affinity,
-            spec.volume_affinity,
-            spec.tolerations,
-        )
+        mark = (tuple(sorted(spec.node_selector.items())), spec.node_affinity, spec.tolerations)
         groups.setdefault(mark, np.zeros_like(owners))[k] = True
     return list(groups.values())
 

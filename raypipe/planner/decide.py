@@ -103,7 +103,7 @@ def decide(
     placeable = [wanted[w] for w in chosen]
     resources = resource_names(placeable)
     shapes = shapes_of(placeable, masks, resources)
-    rules = roles.rules(shapes.specs, shapes.admits)
+    rules = roles.rules(shapes.specs)
     sharing = Sharing(snapshot)
     kinds = kinds_of(supply, shapes, limits, resources, rules, use_nodes=pending, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)

@@ -155,7 +155,7 @@ def _spread_over_domains(standing: Standing, asking: Asking, domains: Domains) -
                 if place.domain(spread.topology_key) is None:
                     yield f"spread: {count} of {key} on node {place.name}, which carries no {spread.topology_key}"
             counts = domains.counts(spec, spread)
-            eligible = domains.eligible(key, spec, spread)
+            eligible = domains.eligible(spec, spread)
             least, emptiest = min(((counts.get(one, NOBODY).lasting, one) for one in eligible), default=(0, "none"))
             said = f"{least} in {emptiest}"
             if len(eligible) < (spread.min_domains or 1):

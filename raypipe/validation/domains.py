@@ -1,7 +1,8 @@
 """Over which domains a pod is to be spread, and how many pods count in each of them.
 
 *Eligible* are the domains of existing nodes that the constraint's policies let count, with room or without, and those
-in which something that can hold the pod may be bought: a zone without a node is as empty as one with an empty node.
+of which a node that would count may be bought, for whomever: a zone without a node is as empty as one with an empty
+node. Policies look at the pod's selector, node affinity and tolerations, and never at its size or its volumes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from raypipe.model.constraints import Spread
 from raypipe.model.nodes import Offering
 from raypipe.model.pods import PodSpec
-from raypipe.model.requirements import tolerated
+from raypipe.model.requirements import Taint, admitted, tolerated
 from raypipe.validation.ground import Ground
 from raypipe.validation.standing import Place, Standing, Tally, by_domain
 
@@ -36,14 +37,12 @@ class Domains:
         there = {place: tally for place, tally in self._standing.at(spread.pods).items() if place in counting}
         return by_domain(there, spread.topology_key)
 
-    def eligible(self, key: str, spec: PodSpec, spread: Spread) -> set[str]:
+    def eligible(self, spec: PodSpec, spread: Spread) -> set[str]:
         """The domains among which the emptiest is looked for."""
-        existing = (place for place in self._nodes_that_count(spec, spread) if place.existing)
-        # Where a pod of the key is on a bought node, one can be bought: no need to search for it.
-        places = (*existing, *(place for place in self._standing.added[key] if not place.existing))
+        places = self._nodes_that_count(spec, spread)
         eligible = {domain for place in places if (domain := place.domain(spread.topology_key)) is not None}
         for domain, offerings in self._sold_in(spread.topology_key).items():
-            if domain not in eligible and any(self._ground.can_hold(spec, one) for one in offerings):
+            if domain not in eligible and any(_counts(spec, spread, one.labels, one.taints) for one in offerings):
                 eligible.add(domain)
         return eligible
 
@@ -51,26 +50,30 @@ class Domains:
         reach = _reach(spec, spread)
         if reach not in self._counting:
             self._counting[reach] = frozenset(
-                place
-                for place in self._standing.places
-                if (not spread.honors_affinity or spec.selects(place.labels))
-                and (not spread.honors_taints or tolerated(place.taints, spec.tolerations))
+                place for place in self._standing.places if _counts(spec, spread, place.labels, place.taints)
             )
         return self._counting[reach]
 
     def _sold_in(self, topology_key: str) -> Mapping[str, list[Offering]]:
-        """What may be bought, by domain."""
+        """What may be bought now, by domain."""
         if topology_key not in self._for_sale:
             sold = self._for_sale.setdefault(topology_key, {})
             for one in self._ground.offerings:
-                if topology_key in one.labels:
+                if topology_key in one.labels and not one.unavailable:
                     sold.setdefault(one.labels[topology_key], []).append(one)
         return self._for_sale[topology_key]
 
 
+def _counts(spec: PodSpec, spread: Spread, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
+    """Whether pods on a node count for the pod, by the two policies of its constraint."""
+    if spread.honors_affinity and not admitted(labels, spec.node_selector, spec.node_affinity):
+        return False
+    return not spread.honors_taints or tolerated(taints, spec.tolerations)
+
+
 def _reach(spec: PodSpec, spread: Spread) -> Reach:
-    selects: Reach = (tuple(sorted(spec.node_selector.items())), spec.node_affinity, spec.volume_affinity)
+    selects: Reach = (tuple(sorted(spec.node_selector.items())), spec.node_affinity)
     return (
-        *(selects if spread.honors_affinity else ((), (), ())),
+        *(selects if spread.honors_affinity else ((), ())),
         (spec.tolerations, "taints") if spread.honors_taints else (),
     )

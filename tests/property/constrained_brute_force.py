@@ -333,9 +333,10 @@ class World:
         return all(counted.count(owner.labels[key]) - least <= spread.max_skew for owner in owners)
 
     def _domains(self, spec: PodSpec, spread: Spread) -> set[str]:
-        """Values among offerings that could hold the pod, and among existing nodes that count for it, full or not."""
-        machines = [one for one in self.for_sale if _holds_one(one, spec)]
-        machines += [one for one in self.existing if _counts_for(spec, spread, one.labels, one.taints)]
+        """Values among nodes that exist or may be bought, for whomever, and that count for the pod."""
+        machines = [
+            one for one in (*self.for_sale, *self.existing) if _counts_for(spec, spread, one.labels, one.taints)
+        ]
         return {one.labels[spread.topology_key] for one in machines if spread.topology_key in one.labels}
 
     def _can_come_in_turn(self, pods: Sequence[Pod]) -> bool:
@@ -431,8 +432,10 @@ def _required(spec: PodSpec) -> list[Spread]:
 
 
 def _counts_for(spec: PodSpec, spread: Spread, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
-    """Whether a node counts for the spread of a pod, by its two policies."""
-    if spread.honors_affinity and not spec.selects(labels):
+    """Whether a node counts for the spread of a pod, by its two policies: volumes are no part of them."""
+    named = all(labels.get(key) == value for key, value in spec.node_selector.items())
+    liked = not spec.node_affinity or any(all(part.admits(labels) for part in term) for term in spec.node_affinity)
+    if spread.honors_affinity and not (named and liked):
         return False
     return not spread.honors_taints or tolerated(taints, spec.tolerations)
 

@@ -213,7 +213,7 @@ HANDMADE = {
         ),
         Best((1,), 10),
     ),
-    "a zone whose nodes are too small for the pod is no domain": (
+    "a zone whose nodes are too small for the pod is a domain all the same, as one may be bought for others": (
         Case(
             (CHEAP_IN_A, dataclasses.replace(LARGE, zone=ZONE_B)),
             (
@@ -222,7 +222,22 @@ HANDMADE = {
             ),
             ZONES[:2],
         ),
-        Best((2, 2), 5 + 18 + 36),
+        Best((2, 1), 5 + 18 + 18),
+    ),
+    "where the pod's volume can be used makes no difference to its domains": (
+        Case(
+            (CHEAP_IN_A, DEAR_IN_B),
+            (
+                group(
+                    "a",
+                    2,
+                    volume_affinity=(((Requirement(key=ZONE, operator=Operator.IN, values=(ZONE_A,)),),),),
+                    spread=(Spread(topology_key=ZONE, max_skew=1, pods=apps("a")),),
+                ),
+            ),
+            ZONES[:2],
+        ),
+        Best((1,), 5),
     ),
     "bound pods count in their zone": (
         Case(

@@ -140,6 +140,7 @@ TWO_A_NODE = {"web": spec("web", spread=(spread(HOSTNAME, "web", max_skew=2),))}
 EVEN = {"web": spec("web", spread=(spread(ZONE, "web"),))}
 THREE_ZONES = {"web": spec("web", spread=(spread(ZONE, "web", min_domains=3),))}
 BIG = {"web": PodSpec(labels={"app": "web"}, requests={"cpu": 9_000_000}, spread=(spread(ZONE, "web"),))}
+DISK_IN_A = {"web": spec("web", volume_affinity=(((is_in(ZONE, "us-east-1a"),),),), spread=(spread(ZONE, "web"),))}
 ONLY_A = {"web": spec("web", node_selector={ZONE: "us-east-1a"}, spread=(spread(ZONE, "web"),))}
 ALL_COUNT = {
     "web": spec("web", node_selector={ZONE: "us-east-1a"}, spread=(spread(ZONE, "web", honors_affinity=False),))
@@ -289,8 +290,16 @@ CASES: dict[str, tuple[Given, list[str]]] = {
         ["spread: web in topology.kubernetes.io/zone us-east-1a with 2 matching pods, the least is 0 in us-east-1d, at "
          "most 1 apart"],
     ),
-    "nothing can be bought for it elsewhere": (
-        Given(specs=BIG, nodes={"old-a": {"web": 7}}, old=("old-a",)), []),
+    "a zone counts whatever the size of the pod: a node may be bought there for others": (
+        Given(specs=BIG, nodes={"old-a": {"web": 7}}, old=("old-a",)),
+        ["spread: web in topology.kubernetes.io/zone us-east-1a with 7 matching pods, the least is 0 in us-east-1b, at "
+         "most 1 apart"],
+    ),
+    "a zone counts whatever the volumes of the pod: the policies look at its selector alone": (
+        Given(specs=DISK_IN_A, nodes={"a1": {"web": 2}}),
+        ["spread: web in topology.kubernetes.io/zone us-east-1a with 2 matching pods, the least is 0 in us-east-1b, at "
+         "most 1 apart"],
+    ),
     "a zone that it may not use is none of its own": (Given(specs=ONLY_A, nodes={"a1": {"web": 7}}), []),
     "nodes that it may not use count where it says so": (
         Given(specs=ALL_COUNT, nodes={"a1": {"web": 2}}, old=("old-b",)),
