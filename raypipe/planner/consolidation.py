@@ -18,9 +18,10 @@ from raypipe.model.resources import minus
 from raypipe.packing.solve import solve
 from raypipe.packing.solver import Effort
 from raypipe.planner.constraints import Roles
-from raypipe.planner.decide import Decision, Sharing
+from raypipe.planner.decide import Decision
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
 from raypipe.planner.limits import limits_of
+from raypipe.planner.question import Sharing
 from raypipe.planner.rooms import Room
 from raypipe.planner.supply import kinds_of
 from raypipe.quantities import usd

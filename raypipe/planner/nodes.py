@@ -20,7 +20,8 @@ from raypipe.model.pods import PodSpec
 from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, total
 from raypipe.packing.arrays import Ints
 from raypipe.packing.problem import UNLIMITED, Packing
-from raypipe.planner.decide import Decision, is_large
+from raypipe.planner.decide import Decision
+from raypipe.planner.question import is_large
 from raypipe.planner.rooms import Room
 from raypipe.quantities import usd
 

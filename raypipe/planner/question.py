@@ -1,0 +1,147 @@
+"""What is asked about one cluster, in arrays: who wants a place, where there is some, and within which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raypipe.catalog import Catalog
+from raypipe.model.plan import Scope
+from raypipe.model.pods import PodSpec
+from raypipe.model.resources import Resources, fits
+from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.packing.arrays import Bools
+from raypipe.packing.problem import Problem
+from raypipe.packing.separate import dedicated, shared
+from raypipe.packing.warm import Columns
+from raypipe.planner.constraints import Roles
+from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
+from raypipe.planner.limits import Limits, limits_of
+from raypipe.planner.order import Candidate, candidates
+from raypipe.planner.pool import columns_of
+from raypipe.planner.rooms import Room
+from raypipe.planner.supply import Kinds, Supply, kinds_of, supply_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """One cluster before its decision.
+
+    Attributes:
+        wanted: who wants a place. chosen: numbers in it of those that something could hold. shapes: of those.
+        kinds: where they may go. problem: that of `kinds` under the cluster's packing mode.
+        warm: what the cluster's pattern pool knows of it. broken: gangs with a member that fits nowhere, by number.
+    """
+
+    cluster: ClusterSnapshot
+    scope: Scope
+    supply: Supply
+    limits: Limits
+    roles: Roles
+    wanted: tuple[Wanted, ...]
+    chosen: tuple[int, ...]
+    shapes: Shapes
+    kinds: Kinds
+    problem: Problem
+    warm: Columns | None
+    broken: Mapping[str, int]
+
+    @property
+    def placeable(self) -> list[Wanted]:
+        """Those that something could hold."""
+        return [self.wanted[w] for w in self.chosen]
+
+    def units(self) -> list[Candidate]:
+        """The placeable in the order in which they are admitted."""
+        return candidates(self.placeable, self.cluster.gangs, self.shapes)
+
+
+def question_of(
+    snapshot: ClusterSnapshot, catalog: Catalog, *, scope: Scope, fleet_left: Mapping[str, int] | None = None
+) -> Question:
+    """Bring a cluster's snapshot and its market down to arrays."""
+    pending = scope is Scope.PENDING
+    supply = supply_of(snapshot, catalog)
+    wanted = pending_demand(snapshot) if pending else whole_demand(snapshot)
+    limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
+    fixed = snapshot.bound if pending else ()
+    roles = Roles((one.spec for one in wanted), fixed, supply.offerings, supply.nodes, nodes_exist=pending)
+    masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending), roles)
+    broken = _broken_gangs(snapshot, wanted, masks)
+    chosen = [w for w, one in enumerate(wanted) if one.gang not in broken and masks.of(one.spec)[1].any()]
+    placeable = [wanted[w] for w in chosen]
+    resources = resource_names(placeable)
+    shapes = shapes_of(placeable, masks, resources)
+    rules = roles.rules(shapes.specs)
+    sharing = Sharing(snapshot)
+    kinds = kinds_of(supply, shapes, limits, resources, rules, use_nodes=pending, told_apart=sharing.occupancy)
+    pool = snapshot.pool
+    return Question(
+        cluster=snapshot,
+        scope=scope,
+        supply=supply,
+        limits=limits,
+        roles=roles,
+        wanted=wanted,
+        chosen=tuple(chosen),
+        shapes=shapes,
+        kinds=kinds,
+        problem=sharing.problem(kinds, shapes, supply),
+        warm=None if pool is None else columns_of(pool, kinds, shapes, roles, supply.offerings),
+        broken=broken,
+    )
+
+
+def _usable(supply: Supply, pending: bool) -> Bools:
+    """Offerings, then nodes: open nodes where pods are to be placed beside those that are bound, else none."""
+    nodes = [pending and room.existing.node.open for room in supply.nodes]
+    return np.array([True] * len(supply.offerings) + nodes, dtype=bool)
+
+
+def _broken_gangs(snapshot: ClusterSnapshot, wanted: Sequence[Wanted], masks: Masks) -> dict[str, int]:
+    """Gangs still to be admitted of which one member fits nowhere, with the first such member."""
+    broken: dict[str, int] = {}
+    starting = {gang.name: gang for gang in snapshot.gangs if gang.copies > 0}
+    for w, one in enumerate(wanted):
+        gang = starting.get(one.gang or "")
+        needed = gang is not None and gang.minimum.get(one.key, 0) > 0
+        if needed and one.gang is not None and one.gang not in broken and not masks.of(one.spec)[1].any():
+            broken[one.gang] = w
+    return broken
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Who may share a node with whom, by the cluster's `packing` mode."""
+
+    cluster: ClusterSnapshot
+
+    def occupancy(self, room: Room) -> tuple[bool, bool]:
+        """Whether there are pods on an existing node, and whether there are large ones; joint packing does not ask."""
+        if self.cluster.packing == "joint":
+            return False, False
+        specs = [pods.spec for pods in room.bound if pods.counted]
+        return bool(specs), any(is_large(spec, self.cluster.dedicated_from) for spec in specs)
+
+    def problem(self, kinds: Kinds, shapes: Shapes, supply: Supply) -> Problem:
+        """The problem of `kinds` under the mode."""
+        cluster, existing = self.cluster, kinds.offering < 0
+        if cluster.packing == "joint":
+            return kinds.problem
+        occupied = [self.occupancy(supply.nodes[members[0]]) if members else (True, False) for members in kinds.members]
+        empty = np.array([not pods for pods, _ in occupied], dtype=bool)
+        if cluster.packing == "dedicated":
+            return dedicated(kinds.problem, existing, empty)
+        large = np.array([is_large(spec, cluster.dedicated_from) for spec in shapes.specs], dtype=bool)
+        holds_large = np.array([large for _, large in occupied], dtype=bool)
+        sized = [j >= 0 and fits(cluster.shared_node, supply.offerings[j].capacity) for j in kinds.offering]
+        return shared(kinds.problem, large, np.array(sized, dtype=bool), existing, empty, holds_large)
+
+
+def is_large(spec: PodSpec, dedicated_from: Resources) -> bool:
+    """Whether a pod gets a node of its own with `packing: shared`."""
+    if spec.wants_gpu or spec.instance_annotation:
+        return True
+    return any(spec.requests.get(name, 0) >= amount for name, amount in dedicated_from.items())
