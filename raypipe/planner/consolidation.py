@@ -56,7 +56,8 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
     usable = np.array([True] * len(supply.offerings) + [n in emptied for n in range(len(supply.nodes))], dtype=bool)
     moved = set(names)
     fixed = [one for one in decision.cluster.bound if not (one.counted and one.node in moved)]
-    roles = Roles((one.spec for one in wanted), fixed, supply.offerings, supply.nodes)
+    daemonsets = decision.cluster.daemonsets
+    roles = Roles((one.spec for one in wanted), fixed, supply.offerings, supply.nodes, daemonsets=daemonsets)
     masks = Masks((supply.filters, filters), usable, roles)
     if not all(masks.of(one.spec)[1].any() for one in wanted):
         return Consolidation()

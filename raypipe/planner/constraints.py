@@ -24,7 +24,7 @@ import numpy as np
 
 from raypipe.model.constraints import HostPort, PodSelector, Spread
 from raypipe.model.nodes import Offering
-from raypipe.model.pods import BoundPods, PodSpec
+from raypipe.model.pods import BoundPods, DaemonSet, PodSpec
 from raypipe.model.requirements import HOSTNAME, ZONE, Operator, admitted, tolerated
 from raypipe.packing.arrays import Bools, Ints
 from raypipe.packing.rules import Apart, Beside, DomainRule, Form
@@ -106,12 +106,17 @@ class Roles:
         nodes: Sequence[Room],
         *,
         nodes_exist: bool = True,
+        daemonsets: Sequence[DaemonSet] = (),
     ) -> None:
-        """`fixed` are the bound pods that stay. nodes_exist: False where a plan is made as if there were no node."""
+        """`fixed` are the bound pods that stay. nodes_exist: False where a plan is made as if there were no node.
+
+        Of `daemonsets`, whose pods come to every node that they select and tolerate, ports alone are looked at.
+        """
         specs = list({id(spec): spec for spec in wanted}.values())
         self._offerings, self._nodes, self._nodes_exist = offerings, nodes, nodes_exist
         self._number_of_node = {room.name: len(offerings) + n for n, room in enumerate(nodes)}
         self._fixed = [one for one in fixed if one.node in self._number_of_node]
+        self._daemonsets = [one for one in daemonsets if one.spec.host_ports]
         everybody = [*specs, *(one.spec for one in self._fixed)]
         self._asks = list(dict.fromkeys(ask for spec in everybody for ask in _asks_of(spec)))
         self._numbers = {ask: number for number, ask in enumerate(self._asks)}
@@ -157,9 +162,13 @@ class Roles:
     def told(self, spec: PodSpec) -> str:
         """What a pod asks, or is asked, in words."""
         role = self.of(spec)
-        words = [str(self._asks[number]) for number in role.own]
+        words = [self._said(self._asks[number]) for number in role.own]
         words += [f"{self._asks[number]} of another pod" for number in role.meant if number not in role.own]
         return " and ".join(dict.fromkeys(words))
+
+    def _said(self, ask: _Ask) -> str:
+        takers = [one.key for one in self._daemonsets if ask.port is not None and ask.means(one.spec)]
+        return f"{ask} (which {' and '.join(takers)} takes)" if takers else str(ask)
 
     def families(self, specs: Iterable[PodSpec]) -> list[str]:
         """The families of asks that a bound of the packing leaves out, by name."""
@@ -193,7 +202,20 @@ class Roles:
         for one, role in zip(self._fixed, self._fixed_roles, strict=True):
             if number in (role.own if own else role.meant) and not (ask.form == "spread" and one.terminating):
                 counts[self._number_of_node[one.node]] += one.count
+        for daemonset in self._daemonsets if ask.port is not None else ():
+            if ask.means(daemonset.spec):
+                counts += self._comes_to(daemonset)
         return counts
+
+    def _comes_to(self, daemonset: DaemonSet) -> Bools:
+        """Places to which a pod of a DaemonSet comes that is not there yet, (places,)."""
+        there = {one.node for one in self._fixed if one.daemonset == daemonset.key}
+        for_sale = [daemonset.spec.may_run_on(one.labels, one.taints) for one in self._offerings]
+        existing = [
+            room.name not in there and daemonset.spec.may_run_on(room.existing.node.labels, room.existing.node.taints)
+            for room in self._nodes
+        ]
+        return np.array(for_sale + existing, dtype=bool)
 
     def forbidden(self, spec: PodSpec) -> Bools | None:
         """Where pods that stay keep a pod away, (places,); None: nowhere."""

@@ -67,7 +67,14 @@ def question_of(
     wanted = pending_demand(snapshot) if pending else whole_demand(snapshot)
     limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
     fixed = snapshot.bound if pending else ()
-    roles = Roles((one.spec for one in wanted), fixed, supply.offerings, supply.nodes, nodes_exist=pending)
+    roles = Roles(
+        (one.spec for one in wanted),
+        fixed,
+        supply.offerings,
+        supply.nodes,
+        nodes_exist=pending,
+        daemonsets=snapshot.daemonsets,
+    )
     masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending), roles)
     broken = _broken_gangs(snapshot, wanted, masks)
     chosen = [w for w, one in enumerate(wanted) if one.gang not in broken and masks.of(one.spec)[1].any()]

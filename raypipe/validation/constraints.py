@@ -40,7 +40,7 @@ def constraint_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     yield from _affinity(standing, asking)
     yield from _spread_over_nodes(standing, asking)
     yield from _spread_over_domains(standing, asking, Domains(standing, ground))
-    yield from _ports(standing, asking)
+    yield from _ports(standing, asking, ground)
     yield from _volumes(standing, asking)
 
 
@@ -169,8 +169,8 @@ def _spread_over_domains(standing: Standing, asking: Asking, domains: Domains) -
                     )
 
 
-def _ports(standing: Standing, asking: Asking) -> Iterator[str]:
-    """No two pods on a node, one of them new, take one port."""
+def _ports(standing: Standing, asking: Asking, ground: Ground) -> Iterator[str]:
+    """No two pods on a node, one of them new, take one port; a DaemonSet's pod that is still to come takes its own."""
     takers: dict[Place, list[tuple[str, HostPort]]] = {}
     for key, spec in asking.items():
         ports = _ports_of(spec)
@@ -184,12 +184,22 @@ def _ports(standing: Standing, asking: Asking) -> Iterator[str]:
     for pods, place in standing.bound:
         if pods.spec.host_ports and place in takers:
             taken.setdefault(place, []).extend((pods.key, port) for port in _ports_of(pods.spec))
+    for place in takers:
+        taken.setdefault(place, []).extend(_ports_to_come(place, ground))
     for place, new in takers.items():
         for number, (key, port) in enumerate(new):
             others = [*taken.get(place, ()), *((other, theirs) for other, theirs in new[:number] if other != key)]
             for other, theirs in others:
                 if port.conflicts_with(theirs):
                     yield f"host ports: {key} and {other} on node {place.name} take port {_said(port)}, 1 can"
+
+
+def _ports_to_come(place: Place, ground: Ground) -> Iterator[tuple[str, HostPort]]:
+    """Ports of the DaemonSets whose pods will run on a node and do not yet."""
+    there = {pods.daemonset for pods in ground.bound_on(place.name)} if place.existing else set()
+    for daemonset in ground.cluster.daemonsets:
+        if daemonset.key not in there and daemonset.spec.may_run_on(place.labels, place.taints):
+            yield from ((daemonset.key, port) for port in daemonset.spec.host_ports)
 
 
 def _said(port: HostPort) -> str:
