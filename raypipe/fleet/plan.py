@@ -87,7 +87,7 @@ def _plan(
         return ClusterPlan(name=cluster.name, context=cluster.context, error=str(error))
     if not compare_on_demand or plan.error is not None:
         return plan
-    narrowed = dataclasses.replace(cluster, capacity_types=("on-demand",))
+    narrowed = _without_spot_and_reserved(cluster)
     other = plan_cluster(narrowed, catalog, scope=scope, fleet_left=fleet_left, stop=stop)
     if _unplaced(other) > _unplaced(plan):
         message = (
@@ -97,6 +97,13 @@ def _plan(
         return dataclasses.replace(plan, notes=(*plan.notes, note))
     cost = dataclasses.replace(plan.usd_per_hour, on_demand_only=other.usd_per_hour.after)
     return dataclasses.replace(plan, usd_per_hour=cost)
+
+
+def _without_spot_and_reserved(cluster: ClusterSnapshot) -> ClusterSnapshot:
+    """The cluster as it would be with on-demand offerings only; reserved nodes that exist keep their price."""
+    none_left = tuple({**entry, "count": 0} for entry in cluster.settings.reserved)
+    settings = dataclasses.replace(cluster.settings, reserved=none_left)
+    return dataclasses.replace(cluster, capacity_types=("on-demand",), settings=settings)
 
 
 def _unplaced(plan: ClusterPlan) -> int:
