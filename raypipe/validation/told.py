@@ -17,7 +17,7 @@ from raypipe.catalog import Catalog
 from raypipe.model.actions import Action, ActionKind, action_id
 from raypipe.model.plan import Admission, ClusterPlan, FleetPlan, Objective, PlannedNode, Status
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
-from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest
+from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest, pools_digest
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.ground import Ground
 
@@ -145,6 +145,7 @@ def fleet_violations(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) ->
             plan.inputs.snapshot,
             digest([[cluster_digest(cluster) for cluster in fleet.clusters], fleet.limits]),
         ),
+        ("inputs.pool", plan.inputs.pool, pools_digest(fleet.clusters)),
         (
             "decision_id",
             plan.decision_id,

@@ -182,6 +182,7 @@ FLEET_MUTATIONS: dict[str, tuple[str, object]] = {
     "another snapshot": ("inputs.snapshot", "sha256:0"),
     "another catalogue": ("inputs.catalog", "sha256:0"),
     "other settings": ("inputs.settings", "sha256:0"),
+    "a pool that it did not start from": ("inputs.pool", "sha256:0"),
     "a comparison that nobody made": ("usd_per_hour.on_demand_only", 1.0),
     "an objective below its terms": ("objective.value", 0.01),
 }
