@@ -8,7 +8,7 @@ same price are not the same: the one that exists is kept, because moving has no 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from raypipe.packing.solver import Effort
 from raypipe.planner.constraints import Roles
 from raypipe.planner.decide import Decision
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
-from raypipe.planner.limits import limits_of
+from raypipe.planner.limits import Limits, limits_of, weight
 from raypipe.planner.question import Sharing
 from raypipe.planner.rooms import Room
 from raypipe.planner.supply import kinds_of
@@ -63,9 +63,7 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
         return Consolidation()
     resources = resource_names(wanted)
     shapes = shapes_of(wanted, masks, resources)
-    limits = limits_of(
-        decision.cluster, [room for n, room in enumerate(supply.nodes) if n not in emptied], supply.offerings
-    )
+    limits = _limits(decision, emptied)
     favoured = {number: max(0, price - WORTH_MOVING_USD_NANOS) for number, price in emptied.items()}
     sharing = Sharing(decision.cluster)
     rules = roles.rules(shapes.specs)
@@ -86,6 +84,19 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
     if saved <= 0:
         return Consolidation()
     return Consolidation(usd_per_hour_saved=usd(saved), actions=len(emptied) - kept + bought)
+
+
+def _limits(decision: Decision, emptied: Collection[int]) -> Limits:
+    """What limits leave once these nodes are given back; of what clusters share, what this one may use by itself."""
+    rooms = decision.supply.nodes
+    left = {
+        row.resource if row.quota is None else row.name: row.amount
+        + sum(weight(row, rooms[number].existing.offering) for number in emptied)
+        for row in decision.limits.rows
+        if row.of_fleet
+    }
+    stuck = [room for number, room in enumerate(rooms) if number not in emptied]
+    return limits_of(decision.cluster, stuck, decision.supply.offerings, left)
 
 
 def _price_if_movable(room: Room) -> int | None:
