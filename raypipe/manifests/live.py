@@ -7,8 +7,8 @@ they are gone. Pods of DaemonSets and of Nodes (static pods) are reserve of thei
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -18,15 +18,24 @@ from raypipe.manifests.gangs import pod_group_of
 from raypipe.manifests.keys import Key, Keys
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import PodReader
+from raypipe.model.meant import EXPECTED, MEANT_PODS, Meant, read_meant
 from raypipe.model.pods import BoundPods, PodSpec
 
-ON_THE_WAY = "raypipe.io/pods"
 FINISHED = ("Succeeded", "Failed")
 STAYS_ON_ITS_NODE = ("ignored", "not-managed")
 """Reasons for which a bound pod is its node's reserve. (A gated pod is not bound; an expendable one stays a pod.)"""
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
 type Reason = Callable[[Field, PodSpec], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """A live pod that some node names by its uid: `name` as plans call it, `node` where it is bound already."""
+
+    key: Key
+    name: str
+    mark: int
+    node: str | None
 
 
 class LivePods:
@@ -38,6 +47,9 @@ class LivePods:
         self._keys = keys
         self._reason = reason
         self._bound: Counter[tuple[str, str, int, bool, str | None, str, bool]] = Counter()
+        self._meant = self._read_meant()
+        self._awaited = {uid for meant in self._meant.values() for one in meant.values() for uid in one.uids}
+        self._seen: dict[str, _Awaited] = {}
 
     def count_all(self, left_out: Counter[tuple[str, str]]) -> None:
         """Count every pod; those that are not planned in `left_out`, by key and reason."""
@@ -107,6 +119,8 @@ class LivePods:
             left_out[name, reason] += 1
         else:
             key.unbound[mark] += 1
+        if one.uid in self._awaited and (node is not None or reason is None):
+            self._seen[one.uid] = _Awaited(key, name, mark, node)
 
     def _name_gang(self, one: KubeObject, key: Key) -> None:
         """Pods name their PodGroup themselves where no template does: KAI's grouper annotates pods alone."""
@@ -121,23 +135,43 @@ class LivePods:
                 key.live += 1
                 key.unbound[self._keys.kept(self._keys.settled(key, spec))] += 1
 
-    def _on_the_way(self) -> None:
-        """Nodes bought whose pods are not created or not bound yet: these pods have their place there."""
-        marked = [one for one in self._objects.of("Node") if one.annotation(ON_THE_WAY) is not None]
-        if not marked:
-            return
-        there: Counter[tuple[str, str]] = Counter()
-        for (node, name, *_), count in self._bound.items():
-            there[node, name] += count
-        for one in marked:
-            note = one.annotations.get(ON_THE_WAY)
-            try:
-                planned = msgspec.json.decode(note.word(), type=dict[str, Count])
-            except (msgspec.DecodeError, UnicodeEncodeError):
-                note.problem(repr(note.value)[:60], 'a JSON mapping of key to count such as {"Deployment/a/b": 2}')
+    def _read_meant(self) -> dict[str, Mapping[str, Meant]]:
+        """For which pods nodes were bought, by name of the node."""
+        meant: dict[str, Mapping[str, Meant]] = {}
+        for one in self._objects.of("Node"):
+            if one.annotation(MEANT_PODS) is None:
                 continue
-            for name, count in sorted(planned.items()):
-                self._place(one.name, name, count - there[one.name, name])
+            note = one.annotations.get(MEANT_PODS)
+            try:
+                meant[one.name] = read_meant(note.word())
+            except (msgspec.DecodeError, UnicodeEncodeError):
+                note.problem(repr(note.value)[:60], EXPECTED)
+        return meant
+
+    def _on_the_way(self) -> None:
+        """Nodes bought whose pods are not created or not bound yet: these pods have their place there.
+
+        Pods named by uid come first: another node's count of the same key must not take them.
+        """
+        there: Counter[tuple[str, str]] = Counter()
+        for (node, name, *_), count in self._bound.items() if self._meant else ():
+            there[node, name] += count
+        for node, meant in self._meant.items():
+            for name, one in meant.items():
+                for uid in one.uids:
+                    there[node, name] -= self._place_pod(node, name, uid)
+        for node, meant in self._meant.items():
+            for name, one in meant.items():
+                self._place(node, name, one.count - there[node, name])
+
+    def _place_pod(self, node: str, name: str, uid: str) -> int:
+        """Give a pod its place, unless it is bound, changed or gone; 1 where it is bound to this node already."""
+        pod = self._seen.pop(uid, None)
+        if pod is None or pod.name != name:
+            return 0
+        if pod.node is None:
+            pod.key.unbound[pod.mark] -= self._placed(node, name, pod.key, pod.mark, 1)
+        return int(pod.node == node)
 
     def _place(self, node: str, name: str, count: int) -> None:
         """Give at most `count` pods of a key, live ones first, their place on a node; `name` may name a shape."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
+from raypipe.model.meant import MEANT_PODS, meant_text
 from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.model.workloads import RayObject
@@ -38,7 +37,6 @@ def _buy(decision: Decision, node: PlannedNode) -> Action:
     labels = {OWN_CLUSTER: decision.cluster.name}
     if node.pool is not None:
         labels[NODEPOOL] = node.pool
-    pods = msgspec.json.encode(node.added, order="sorted").decode()
     wanted = [
         {"key": key, "operator": "In", "values": [value]}
         for key, value in (
@@ -57,7 +55,7 @@ def _buy(decision: Decision, node: PlannedNode) -> Action:
         set={
             "metadata": {
                 "labels": labels,
-                "annotations": {"raypipe.io/decision": decision.decision_id, "raypipe.io/pods": pods},
+                "annotations": {"raypipe.io/decision": decision.decision_id, MEANT_PODS: meant_text(node.added)},
             },
             "spec": spec,
         },

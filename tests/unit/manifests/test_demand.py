@@ -329,6 +329,53 @@ def test_pods_of_another_shape_on_their_way_have_their_place_too() -> None:
     assert wanted(cluster) == {shape: 1}
 
 
+@pytest.mark.parametrize(
+    ("meant", "there", "left"),
+    [
+        pytest.param({"uids": ["u-a"]}, 2, 3, id="a pod that waits"),
+        pytest.param({"uids": ["u-a", "u-b"]}, 2, 3, id="a pod that waits and one that is bound there already"),
+        pytest.param(
+            {"uids": ["u-a"], "count": 2}, 3, 2, id="a pod that waits and two that were to come, one of which is there"
+        ),
+        pytest.param({"uids": ["u-b"], "count": 1}, 2, 3, id="one to come beside the one that is bound there"),
+        pytest.param({"count": 1}, 1, 4, id="the one that was to come is bound there"),
+        pytest.param({"uids": ["u-gone", "u-c"]}, 1, 4, id="one that is gone and one that is bound elsewhere"),
+        pytest.param({"uids": ["u-x"]}, 1, 4, id="one that is of another key by now"),
+    ],
+)
+def test_pods_named_by_uid_have_their_place(meant: dict[str, Any], there: int, left: int) -> None:
+    """Six are wanted: a waits, b is on the node, c on another, three are still to be created."""
+    owner = deployment(replicas=6, uid="u-d")
+    pods = [
+        pod("a", owner=owner, uid="u-a"),
+        pod("b", owner=owner, uid="u-b", node="node-2"),
+        pod("c", owner=owner, uid="u-c", node="node-1"),
+        pod("x", uid="u-x"),
+    ]
+    cluster = read(owner, node(), node("node-2", annotations={"raypipe.io/pods": json.dumps({WEB: meant})}), *pods)
+    assert bound(cluster)["node-2", WEB] == (there, True)
+    assert wanted(cluster) == {WEB: left, "Pod/default/x": 1}
+
+
+def test_a_count_takes_no_pod_that_another_node_names() -> None:
+    """Two wait, of which node-2 is meant for one by its uid; node-1, which comes first, may take the other."""
+    owner = deployment(replicas=2, uid="u-d")
+    coming = [
+        node("node-1", annotations={"raypipe.io/pods": json.dumps({WEB: 2})}),
+        node("node-2", annotations={"raypipe.io/pods": json.dumps({WEB: {"uids": ["u-a"]}})}),
+    ]
+    cluster = read(owner, *coming, *(pod(name, owner=owner, uid=f"u-{name}") for name in "ab"))
+    assert bound(cluster) == {("node-1", WEB): (1, True), ("node-2", WEB): (1, True)}
+    assert wanted(cluster) == {}
+
+
+@pytest.mark.parametrize("meant", [{"uids": "u-a"}, {"uids": ["u-a"], "more": 1}, {"count": -1}, 1.5, None])
+def test_what_is_no_meaning_of_pods_is_told(meant: object) -> None:
+    (told,) = problems(node(annotations={"raypipe.io/pods": json.dumps({WEB: meant})}))
+    assert "metadata.annotations.raypipe.io/pods: found" in told
+    assert "expected a JSON mapping of key to count, or to uids and count" in told
+
+
 def test_fewer_than_no_pods_are_not_on_their_way() -> None:
     told = problems(node(annotations={"raypipe.io/pods": json.dumps({WEB: -2})}))
     assert "expected a JSON mapping of key to count" in told[0]
