@@ -45,7 +45,7 @@ Paths = Annotated[
         metavar="PATH",
         show_default=False,
         help="One fleet file, a folder with a fleet.yaml, or a saved snapshot; "
-        "else manifests and folders that together are one cluster.",
+        "else manifests and folders that together are one cluster; - reads standard input.",
     ),
 ]
 Scope = Annotated[
@@ -162,6 +162,7 @@ def plan(
     \b
     raypipe plan examples/fleet
     raypipe plan deploy/ raycluster.yaml --provider gcp --region us-central1
+    kubectl get nodes,pods,deploy -A -o json | raypipe plan -
     raypipe plan fleet.yaml -o json --out plan.json
     raypipe plan fleet.yaml --scope whole --compare on-demand
     raypipe plan fleet.yaml -o yaml | kubectl diff -f -

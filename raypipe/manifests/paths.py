@@ -1,7 +1,7 @@
 """read_paths: what a user names on the command line, as a fleet.
 
 Paths are one fleet file, one folder with a ``fleet.yaml``, one saved snapshot, or manifests and folders that together
-are one cluster, called after the first folder.
+are one cluster, called after the first folder. ``-`` is a snapshot or manifests on standard input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import codecs
 import gc
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from raypipe.manifests.clusters import Place, Root, read_cluster
 from raypipe.manifests.fields import Field
 from raypipe.manifests.files import SUFFIXES, exists
 from raypipe.manifests.fleet import LONGEST_NAME, NAME, read_fleet
+from raypipe.manifests.piped import PIPED, piped_in
 from raypipe.manifests.regions import PROVIDERS
 from raypipe.manifests.sources import Source
 from raypipe.model.snapshot import SNAPSHOT_SCHEMA, FleetSnapshot
@@ -43,10 +44,9 @@ def read_paths(
     settings: below those of the fleet file, which are below a cluster's own. provider, region: for clusters that name
     none. A cluster that cannot be read keeps its `error`; InputError where none can be read, or with `strict`.
     """
-    roots = [Root(Path(path), str(path)) for path in paths]
-    _refuse(roots, provider)
     base, place = settings or Settings(), Place(provider=provider, region=region)
-    with _without_collector():
+    with _roots(paths) as roots, _without_collector():
+        _refuse(roots, provider)
         fleet = _single(roots[0], base, place) if len(roots) == 1 else None
         if fleet is None:
             nothing = Field({}, Source(roots[0].shown, roots[0].path / "…"), 0, ())
@@ -55,6 +55,14 @@ def read_paths(
     if errors and (strict or len(errors) == len(fleet.clusters)):
         raise InputError([Problem(found=line) for error in errors for line in error.splitlines()])
     return fleet
+
+
+@contextmanager
+def _roots(paths: Sequence[str | Path]) -> Iterator[list[Root]]:
+    """The paths as files and folders that can be read more than once."""
+    with ExitStack() as stack:
+        piped = stack.enter_context(piped_in()) if PIPED in map(str, paths) else None
+        yield [Root(piped if piped and str(path) == PIPED else Path(path), str(path)) for path in paths]
 
 
 @contextmanager
@@ -75,6 +83,10 @@ def _refuse(roots: Sequence[Root], provider: str | None) -> None:
     for root in roots:
         if not exists(root.path):
             wrong.append(Problem(file=root.shown, found="no such file or folder", expected="manifests"))
+        elif root.shown == PIPED and _is_fleet(root.path):
+            wrong.append(
+                Problem(file=root.shown, found="a fleet file, whose paths are relative to it", expected="manifests")
+            )
         elif len(roots) > 1 and _is_fleet(root.path):
             wrong.append(Problem(file=root.shown, found="a fleet file beside other paths", expected="it alone"))
     if provider is not None and provider not in PROVIDERS:
@@ -86,8 +98,11 @@ def _refuse(roots: Sequence[Root], provider: str | None) -> None:
 
 
 def _name(roots: Sequence[Root]) -> str:
-    """The cluster's name: that of the first folder, else of the folder of the first file."""
-    folder = next((root.path for root in roots if root.path.is_dir()), roots[0].path.parent)
+    """The cluster's name: that of the first folder, else of the folder of the first file; `-` is in none."""
+    files = [root.path for root in roots if root.shown != PIPED]
+    if not files:
+        return "cluster"
+    folder = next((path for path in files if path.is_dir()), files[0].parent)
     name = re.sub(r"[^-A-Za-z0-9_.]+", "-", folder.resolve().name)[:LONGEST_NAME].strip("-._")
     return name if NAME.fullmatch(name) else "cluster"
 
