@@ -9,6 +9,13 @@ cell c, t_d = base_d + Σ_{k member, c in d} n_kc and o_d = 1 where d gets an ow
                 s_d <= Σ_{k both, c in d} n_kc
     all         Σ_{k owner, c in d} n_kc <= B o_d
 
+What is wished within domains (`raypipe.packing.wishes`) is stated the same way, with u_d the owners in d that miss it,
+each at the wish's price, o'_d the owners themselves and a choice z_d::
+
+    apart       t_d − own <= B z_d,            o'_d − u_d <= B (1 − z_d)
+    together    (1 + own) h_d <= t_d,          o'_d − u_d <= B h_d
+    spread      t_d − m − u_d <= most + B (1 − z_d),   o'_d − u_d <= B z_d,   m <= t_e for every eligible e
+
 `rows_of` states them once, for two models: `exact` puts them under the MILP over all fillings of a small problem, where
 n_kc = Σ a_pk y_p; and `assigned` chooses n beforehand for a larger one, at the least price of a place in each cell and
 within the free room of nodes that exist. `split` then makes of each shape one for every cell that it goes to, and what
@@ -20,7 +27,7 @@ Refused: rows of the rules in the pattern LP (a pattern's pods would have to be 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,6 +37,8 @@ from raypipe.packing.bound import unit_cost
 from raypipe.packing.problem import UNLIMITED, Packing, Problem
 from raypipe.packing.rules import Beside, DomainRule, Form
 from raypipe.packing.solver import Effort, Model
+from raypipe.packing.wishes import DomainWish
+from raypipe.quantities import NANOS_PER_USD
 
 ASSIGN_NODES = 200
 """Search nodes of the MILP that assigns pods to cells."""
@@ -68,6 +77,8 @@ def rows_of(problem: Problem) -> list[Row]:
     rows = _Rows((len(problem.demand), cells_of(problem)))
     for number, rule in enumerate(problem.domains):
         _rule_rows(rows, problem, rule, f"r{number}")
+    for number, one in enumerate(problem.domain_wishes):
+        _wish_rows(rows, problem, one, f"w{number}")
     return rows.rows
 
 
@@ -98,7 +109,31 @@ def _rule_rows(rows: _Rows, problem: Problem, rule: DomainRule, name: str) -> No
         rows.add({f"{name}s{d}": 1.0 for d in within}, float(rule.seed))
 
 
-def _cells_in(problem: Problem, rule: DomainRule, domain: int) -> Bools:
+def _wish_rows(rows: _Rows, problem: Problem, one: DomainWish, name: str) -> None:
+    wish, big = one.wish, float(problem.demand.sum() + one.base.sum() + one.wish.most + 1)
+    least = f"{name}m"
+    for d in range(len(one.base)):
+        cells, base = _cells_in(problem, one, d), float(one.base[d])
+        owners = (wish.owners[:, None] & cells[None, :]).astype(np.float64)
+        pods = (wish.members[:, None] & cells[None, :]).astype(np.float64)
+        if wish.form is Form.SPREAD and not one.floor_zero and one.eligible[d]:
+            rows.add({least: 1.0}, base, (-1.0, pods))
+        if not owners.any():
+            continue
+        missed, choice = f"{name}u{d}", f"{name}o{d}"
+        if wish.form is Form.APART:
+            rows.add({choice: -big}, int(wish.own) - base, (1.0, pods))
+            rows.add({missed: -1.0, choice: big}, big, (1.0, owners))
+        elif wish.form is Form.TOGETHER:
+            rows.add({choice: 1.0 + int(wish.own)}, base, (-1.0, pods))
+            rows.add({missed: -1.0, choice: -big}, 0.0, (1.0, owners))
+        else:
+            floor = {} if one.floor_zero or not one.eligible.any() else {least: -1.0}
+            rows.add({missed: -1.0, choice: big, **floor}, wish.most + big - base, (1.0, pods))
+            rows.add({missed: -1.0, choice: -big}, 0.0, (1.0, owners))
+
+
+def _cells_in(problem: Problem, rule: DomainRule | DomainWish, domain: int) -> Bools:
     """Which cells lie in a domain of a rule, (C,)."""
     inside: Bools = np.zeros(cells_of(problem), dtype=bool)
     inside[problem.cell[rule.domain == domain]] = True
@@ -111,10 +146,18 @@ def _entries(rows: list[Row], shape: int, cell: int, first: int) -> dict[int, fl
 
 
 def aux_limits(problem: Problem, rows: list[Row]) -> dict[str, float]:
-    """The variables of the rows and their largest values: 1 for choices, all pods for minima."""
+    """The variables of the rows and their largest values: 1 for choices, all pods for minima and for pods that miss."""
     names = sorted({name for row in rows for name in row.aux})
-    pods = float(problem.demand.sum() + max(rule.base.max(initial=0) for rule in problem.domains)) if names else 0.0
-    return {name: pods if name.endswith("m") else 1.0 for name in names}
+    bound = [rule.base.max(initial=0) for rule in problem.domains]
+    bound += [one.base.max(initial=0) for one in problem.domain_wishes]
+    pods = float(problem.demand.sum() + max(bound, default=0))
+    return {name: pods if name.endswith("m") or "u" in name else 1.0 for name in names}
+
+
+def wish_costs(problem: Problem, names: Iterable[str]) -> dict[str, float]:
+    """What the variables that count pods that miss a wish cost, $/h."""
+    usd = {f"w{number}": one.wish.usd_nanos / NANOS_PER_USD for number, one in enumerate(problem.domain_wishes)}
+    return {name: usd[wish] for name in names for wish, counts, _ in (name.partition("u"),) if counts}
 
 
 def assigned(problem: Problem, effort: Effort) -> Ints | None:
@@ -127,6 +170,8 @@ def assigned(problem: Problem, effort: Effort) -> Ints | None:
     cells, shapes = cells_of(problem), len(problem.demand)
     costs = np.full((shapes, cells), np.inf)
     units, endless = unit_cost(problem), problem.most >= UNLIMITED
+    if problem.penalty.size:
+        units = units + problem.penalty / NANOS_PER_USD
     for c in range(cells):
         here = np.flatnonzero((problem.cell == c) & endless)
         costs[:, c] = units[:, here].min(axis=1, initial=np.inf)

@@ -10,7 +10,9 @@ is the packing problem itself, for every demand m <= n: its optimum is the optim
 what the order of admission needs. Kind of bound: `pattern-milp`.
 
 Where pods ask things of each other across nodes, taking one off can be wrong: then every filling that fits is listed,
-pods are covered exactly, and the rows of `raypipe.packing.domains` and of `Beside` stand below.
+pods are covered exactly, and the rows of `raypipe.packing.domains` and of `Beside` stand below. Where pods would like
+things, a node costs by what is on it, so every filling is listed as well, each on the kind where it costs least, and
+wishes over domains are rows with priced variables.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Ints
-from raypipe.packing.domains import aux_limits, rows_of
+from raypipe.packing.domains import aux_limits, rows_of, wish_costs
 from raypipe.packing.master import SideRows, decoded, master_model
 from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 MOST_COLUMNS = 4_000
+HELD_BY_NONE = np.iinfo(np.int64).max
+"""What a filling costs that no kind holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Enumeration:
         problem = self.problem if limits is None else self.problem.under(limits)
         if not demand.any():
             return Optimum(packing=collected(problem, []), proven=True, bound_usd_nanos=0)
-        if problem.is_ruled:
+        if problem.is_ruled or problem.is_wished:
             useful = np.flatnonzero((self.patterns <= demand).all(axis=1))
             kinds, patterns = self.kinds[useful], self.patterns[useful]
             side = _side_rows(problem.with_demand(demand), kinds, patterns)
@@ -82,18 +86,20 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     loads = vectors @ problem.requests
     order = np.lexsort((problem.rank, problem.price))
     order = order[problem.most[order] > 0]
-    held: list[tuple[Ints, int, Bools]] = []
+    held: list[tuple[Ints, int, Ints]] = []
     kinds: list[Ints] = [np.zeros(0, dtype=np.int64)]
     patterns: list[Ints] = [vectors[:0]]
+    whole = problem.is_ruled or problem.is_wished
     for j in order:
         fits = _fitting(problem, int(j), vectors, loads)
-        wanted = fits if problem.is_ruled else fits & _maximal(fits, vectors, sizes, strides)
+        wanted = fits if whole else fits & _maximal(fits, vectors, sizes, strides)
+        costs = problem.cost(np.full(len(vectors), j), vectors)
         weight, cell = problem.weights[:, j], int(problem.cell[j]) if len(problem.cell) else 0
-        for other, same, holds in held:
+        for other, same, least in held:
             if same == cell and (other <= weight).all():
-                wanted = wanted & ~holds
+                wanted = wanted & (costs < least)
         if problem.most[j] >= UNLIMITED:
-            _remember(held, weight, cell, fits)
+            _remember(held, weight, cell, np.where(fits, costs, HELD_BY_NONE))
         found = np.flatnonzero(wanted[1:]) + 1
         kinds.append(np.full(len(found), j))
         patterns.append(vectors[found])
@@ -102,13 +108,13 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     return Enumeration(problem=problem, kinds=np.concatenate(kinds), patterns=np.concatenate(patterns))
 
 
-def _remember(held: list[tuple[Ints, int, Bools]], weight: Ints, cell: int, fits: Bools) -> None:
-    """Note what some kind without end, of this weight and in this cell, holds."""
-    for other, same, holds in held:
+def _remember(held: list[tuple[Ints, int, Ints]], weight: Ints, cell: int, costs: Ints) -> None:
+    """Note what the vectors cost at least on kinds without end of this weight and in this cell."""
+    for other, same, least in held:
         if same == cell and (other == weight).all():
-            holds |= fits
+            np.minimum(least, costs, out=least)
             return
-    held.append((weight, cell, fits.copy()))
+    held.append((weight, cell, costs))
 
 
 def _side_rows(problem: Problem, kinds: Ints, patterns: Ints) -> SideRows:
@@ -125,14 +131,16 @@ def _side_rows(problem: Problem, kinds: Ints, patterns: Ints) -> SideRows:
         begins = rule.may_begin(patterns)
         columns.append(np.where(lonely, np.where(begins, 1.0, 2.0), 0.0))
         most.append(1.0 if rule.seed else 0.0)
-    asking = [one.owners | one.members for one in problem.domains] + [
-        one.owners | one.members for one in problem.beside
-    ]
+    asking = [rule.owners | rule.members for rule in problem.domains]
+    asking += [rule.owners | rule.members for rule in problem.beside]
+    wishes = [one.wish for one in problem.wishes] + [one.wish for one in problem.domain_wishes]
+    asking += [wish.owners | wish.members for wish in wishes]
     return SideRows(
         columns=np.array(columns, dtype=np.float64).reshape(len(columns), len(kinds)),
         most=np.array(most, dtype=np.float64),
         more=more,
-        exact=np.any(asking, axis=0),
+        exact=np.any(asking, axis=0) if asking else np.zeros(len(problem.demand), dtype=bool),
+        costs=wish_costs(problem, more),
     )
 
 

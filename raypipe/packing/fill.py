@@ -4,7 +4,8 @@ The next shape on a node of kind j is argmax_k π_k / g(d_k / R_j), R_j the room
 over the resources; about a third of what still fits is added, then the densities are looked at again. At the prices of
 the LP all densities are nearly equal, so a fixed order fills one resource and strands the others (2 to 7 % above the
 pattern LP); weighing by the room that is left does not (0.1 to 0.6 %). Prices are floored at 2 % of the unit cost, or
-shapes of price zero would never be picked.
+shapes of price zero would never be picked. Where pods prefer some kinds, π_k − W_kj takes the place of π_k, floored
+just above nothing.
 
 All kinds are filled at once: arrays are (kinds, shapes).
 """
@@ -18,6 +19,7 @@ import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.problem import Problem
+from raypipe.quantities import NANOS_PER_USD
 
 
 class Measure(StrEnum):
@@ -63,7 +65,7 @@ def fill(
     shares = np.ascontiguousarray(requests.T, dtype=np.float64)
     room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
     left = np.where(problem.fits[np.ix_(shapes, kinds)].T, most[shapes] - patterns[:, shapes], 0)
-    price = np.where(left > 0, prices[shapes], 0.0)
+    price = np.where(left > 0, _worth(problem, prices, shapes, kinds), 0.0)
     caps, company = _Caps(problem, shapes, kinds, patterns), _Company(problem, shapes, kinds, patterns)
     caps.close_all(price)
     company.close(price)
@@ -91,6 +93,14 @@ def fill(
         company.join(best, added)
         company.close(price)
     return _slices_repaired(problem, kinds, patterns)
+
+
+def _worth(problem: Problem, prices: Floats, shapes: Ints, kinds: Ints) -> Floats:
+    """What a pod of each of `shapes` gives on each of `kinds`, (kinds, shapes) or the same for all, (shapes,)."""
+    if not problem.penalty.size:
+        return prices[shapes]
+    missed = problem.penalty[np.ix_(shapes, kinds)].T / NANOS_PER_USD
+    return np.maximum(prices[shapes] - missed, LEAST)
 
 
 class _Caps:

@@ -3,7 +3,9 @@
 A column is one node of a kind filled with a pattern; rows are the pods to cover, the limits (as shares of their largest
 weight) and the scarce kinds::
 
-    min Σ_p c_{j(p)} y_p    Σ_p a_pk y_p >= m_k    Σ_p w_q,j(p) y_p <= L_q    Σ_{p: j(p)=j} y_p <= u_j
+    min Σ_p c_p y_p         Σ_p a_pk y_p >= m_k    Σ_p w_q,j(p) y_p <= L_q    Σ_{p: j(p)=j} y_p <= u_j
+
+c_p is what a node of the kind with the pattern costs (`Problem.cost`): its price, and what its pods miss.
 
 `MasterLp` is its relaxation, kept in the solver while columns are found; `master_model` is the whole thing, for MILPs.
 """
@@ -11,7 +13,7 @@ weight) and the scarce kinds::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class Master:
     kinds: Floats
 
     def paid(self, problem: Problem) -> Floats:
-        """What a node of each kind costs, with what it counts at these prices, (J,) $/h."""
+        """What a node of each kind costs, with what it counts at these prices, (J,) $/h; what its pods miss apart."""
         paid: Floats = problem.price / NANOS_PER_USD + self.limits @ problem.scaled_weights + self.kinds
         return paid
 
@@ -55,7 +57,7 @@ class MasterLp:
         entries: Floats = np.concatenate((patterns[:, self._shapes].astype(np.float64), self._of_kind[kinds]), axis=1)
         columns, rows = np.nonzero(entries)
         starts = np.searchsorted(columns, np.arange(len(kinds)))
-        self._lp.add(self._problem.price[kinds] / NANOS_PER_USD, starts, rows, entries[columns, rows])
+        self._lp.add(self._problem.cost(kinds, patterns) / NANOS_PER_USD, starts, rows, entries[columns, rows])
 
     def solve(self) -> Master | None:
         """Solve it; None where the patterns so far cannot cover the demand within the limits."""
@@ -75,6 +77,7 @@ class MasterLp:
 class SideRows:
     """More rows to keep under `most` (X,): `columns` (X, P) for the patterns, and `more` variables with their entries.
 
+    costs: $/h of some of these variables; the others are free.
     exact: (K,) which shapes may not be covered more than once.
     """
 
@@ -82,6 +85,7 @@ class SideRows:
     most: Floats
     more: Mapping[str, tuple[float, Mapping[int, float]]]
     exact: Bools
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,7 @@ def master_model(
     rows, columns = np.nonzero(narrowed)
     starts = np.searchsorted(rows, np.arange(len(kinds) + 1))
     limited = [np.flatnonzero(problem.weights[:, j]) for j in range(len(problem.price))]
+    costs = (problem.cost(kinds, patterns) / NANOS_PER_USD).tolist()
     for p, j in enumerate(kinds.tolist()):
         used = columns[starts[p] : starts[p + 1]].tolist()
         entries = dict(zip(used, narrowed[p, used].astype(np.float64).tolist(), strict=True))
@@ -132,9 +137,10 @@ def master_model(
         if side is not None:
             entries |= {exact_row[i]: float(narrowed[p, i]) for i in used if i in exact_row}
             entries |= {first_side + int(x): float(side.columns[x, p]) for x in np.flatnonzero(side.columns[:, p])}
-        model.column(float(problem.price[j]) / NANOS_PER_USD, entries)
-    for most, places in side.more.values() if side is not None else ():
-        model.column(0.0, {first_side + x: value for x, value in places.items()}, most)
+        model.column(costs[p], entries)
+    more, priced = (side.more, side.costs) if side is not None else ({}, {})
+    for name, (most, places) in more.items():
+        model.column(priced.get(name, 0.0), {first_side + x: value for x, value in places.items()}, most)
     return MasterModel(model=model, shapes=shapes, scarce=scarce)
 
 

@@ -2,14 +2,14 @@
 
 y_jp nodes of kind j filled with pattern p, which puts a_pk pods of shape k on one node::
 
-    min Σ c_j y_jp
+    min Σ c_jp y_jp
     Σ a_pk y_jp >= n_k           ∀ k     dual π_k
     Σ w_qj y_jp <= L_q           ∀ q     dual σ_q (as a price, >= 0)
     Σ_p y_jp    <= u_j           ∀ scarce j     dual μ_j (as a price, >= 0)
 
-A column is worth adding when π·a > c_j + σ·w_j + μ_j. Pricing is `fill` at half-and-half of these prices and those of
-(A), which settles in 10 to 40 rounds instead of 150 to 500; a fill gives good columns and no bound, so the value of the
-LP over the columns found is no bound either.
+c_jp is c_j and what the pods of p miss on j. A column is worth adding when π·a > c_jp + σ·w_j + μ_j. Pricing is `fill`
+at half-and-half of these prices and those of (A), which settles in 10 to 40 rounds instead of 150 to 500; a fill gives
+good columns and no bound, so the value of the LP over the columns found is no bound either.
 """
 
 from __future__ import annotations
@@ -122,6 +122,11 @@ class Pricing:
         cheapest = np.where(self.problem.fits, unit_cost(self.problem), np.inf).argmin(axis=1)
         return np.union1d(self.attractive(PROMISING), cheapest)
 
+    @cached_property
+    def ways(self) -> tuple[Problem, ...]:
+        """The problem as nodes are filled for it: as it is, and with wishes about the pods on a node as rules."""
+        return (self.problem, self.problem.as_wished) if self.problem.wishes else (self.problem,)
+
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
         paid = master.paid(self.problem)
@@ -131,13 +136,21 @@ class Pricing:
             at_once = min(len(MEASURES), max(1, COLUMNS_A_ROUND // max(1, len(kinds))))
             while measures := [MEASURES[turn % len(MEASURES)] for turn in itertools.islice(turns, at_once)]:
                 found = 0
-                for measure in measures:
-                    patterns = fill(self.problem, prices, kinds, demand, measure, part)
+                for problem, measure in itertools.product(self.ways, measures):
+                    patterns = self._worthwhile(fill(problem, prices, kinds, demand, measure, part), master, kinds)
                     gain = patterns @ master.pods - paid[kinds]
+                    if self.problem.is_wished:
+                        gain -= self.problem.penalties(kinds, patterns) / NANOS_PER_USD
                     found += sum(self.pool.add(int(kinds[i]), patterns[i]) for i in np.flatnonzero(gain > 1e-7))
                 if found:
                     return found
         return 0
+
+    def _worthwhile(self, patterns: Ints, master: Master, kinds: Ints) -> Ints:
+        """The patterns (kinds, K) without pods that miss more there than the master gives for them."""
+        if not self.problem.penalty.size:
+            return patterns
+        return np.where(master.pods > self.problem.penalty[:, kinds].T / NANOS_PER_USD, patterns, 0)
 
 
 def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: False) -> Master | None:
@@ -167,5 +180,7 @@ def generate(pricing: Pricing, rounds: int, stop: Callable[[], bool] = lambda: F
 def _forget_dear(pricing: Pricing, master: Master) -> None:
     """Drop columns that cost much more than they are worth: no rounding wants them, and each solve carries them."""
     problem, pool = pricing.problem, pricing.pool
-    paid, kinds = master.paid(problem), pool.kinds
-    pool.keep((pool.patterns @ master.pods >= (1 - DEAR) * paid[kinds]) | (problem.most[kinds] < UNLIMITED))
+    paid, kinds = master.paid(problem)[pool.kinds], pool.kinds
+    if problem.is_wished:
+        paid += problem.penalties(kinds, pool.patterns) / NANOS_PER_USD
+    pool.keep((pool.patterns @ master.pods >= (1 - DEAR) * paid) | (problem.most[kinds] < UNLIMITED))

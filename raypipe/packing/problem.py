@@ -23,6 +23,10 @@ it (anti-affinity and spread over hostnames, host ports), is a resource of which
 *cap*), so that everything below keeps it, the bound included. The other forms are values of `raypipe.packing.rules`: on
 one node (`Apart`, `Beside`) and within domains such as zones (`DomainRule`); `raypipe.packing.domains` brings the last
 two down to the rest.
+
+What pods would like and need not get is priced: W_kj for each pod of shape k on kind j (`penalty`), and what is wished
+of other pods (`raypipe.packing.wishes`). Then a node of kind j with pattern a costs c_j + Σ_k a_k W_kj + what its pods
+miss of each other, `Problem.cost`, and everything below compares by that. Where nothing is wished it is c_j.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.rules import Apart, Beside, DomainRule
+from raypipe.packing.wishes import DomainWish, NodeWish
 
 UNLIMITED = np.int64(2**40)
 """u_j of what can be bought without end."""
@@ -64,6 +69,8 @@ class Problem:
         caps: (G,) columns of `requests` and `capacity` that count pods of a group; requests there are 0 or 1.
         apart, beside, domains: what pods ask of each other.
         cell: (J,) kinds in the same domain of every rule; others are never swapped for each other. Empty: no rule.
+        penalty: W, (K, J) nano-dollars an hour; (0, 0) where no pod prefers a kind.
+        wishes, domain_wishes: what pods would like of each other, on one node and within domains.
     """
 
     demand: Ints
@@ -82,6 +89,9 @@ class Problem:
     beside: tuple[Beside, ...] = ()
     domains: tuple[DomainRule, ...] = ()
     cell: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    penalty: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    wishes: tuple[NodeWish, ...] = ()
+    domain_wishes: tuple[DomainWish, ...] = ()
 
     @cached_property
     def limit_size(self) -> Floats:
@@ -117,6 +127,31 @@ class Problem:
         """Whether pods ask things of each other that a node alone cannot answer."""
         return bool(self.domains or self.beside)
 
+    @property
+    def is_wished(self) -> bool:
+        """Whether pods would like something, so that what a node costs depends on what is on it."""
+        return bool(self.penalty.size or self.wishes or self.domain_wishes)
+
+    @cached_property
+    def as_wished(self) -> Problem:
+        """The problem where each wish about the pods on a node is a rule, as far as a node alone can keep it."""
+        rules = [rule for wish in self.wishes if (rule := wish.kept()) is not None]
+        return replace(self, apart=(*self.apart, *rules))
+
+    def penalties(self, kinds: Ints, patterns: Ints) -> Ints:
+        """What pods miss on nodes of `kinds` (P,) with `patterns` (P, K), domains apart, (P,) nano-dollars an hour."""
+        missed = np.zeros(len(kinds), dtype=np.int64)
+        if self.penalty.size:
+            missed += np.einsum("pk,kp->p", patterns, self.penalty[:, kinds])
+        for one in self.wishes:
+            missed += one.wish.usd_nanos * one.missed(patterns, one.standing[kinds])
+        return missed
+
+    def cost(self, kinds: Ints, patterns: Ints) -> Ints:
+        """What nodes of `kinds` (P,) with `patterns` (P, K) cost, domains apart, (P,) nano-dollars an hour."""
+        cost: Ints = self.price[kinds]
+        return cost + self.penalties(kinds, patterns) if self.is_wished else cost
+
     def only_kinds(self, kinds: Ints) -> Problem:
         """The problem with these kinds alone, in this order."""
         return replace(
@@ -132,6 +167,9 @@ class Problem:
             beside=tuple(rule.only_kinds(kinds) for rule in self.beside),
             domains=tuple(rule.only_kinds(kinds) for rule in self.domains),
             cell=self.cell[kinds] if len(self.cell) else self.cell,
+            penalty=self.penalty[:, kinds] if self.penalty.size else self.penalty,
+            wishes=tuple(wish.only_kinds(kinds) for wish in self.wishes),
+            domain_wishes=tuple(wish.only_kinds(kinds) for wish in self.domain_wishes),
         )
 
     def only_shapes(self, shapes: Ints) -> Problem:
@@ -145,6 +183,9 @@ class Problem:
             apart=tuple(rule.only_shapes(shapes) for rule in self.apart if rule.owners[shapes].any()),
             beside=tuple(rule.only_shapes(shapes) for rule in self.beside if rule.owners[shapes].any()),
             domains=tuple(rule.only_shapes(shapes) for rule in self.domains if rule.owners[shapes].any()),
+            penalty=self.penalty[shapes] if self.penalty.size else self.penalty,
+            wishes=tuple(one.only_shapes(shapes) for one in self.wishes if one.wish.owners[shapes].any()),
+            domain_wishes=tuple(one.only_shapes(shapes) for one in self.domain_wishes if one.wish.owners[shapes].any()),
         )
 
     def with_demand(self, demand: Ints) -> Problem:
@@ -221,8 +262,11 @@ class Packing:
     counts: Ints
 
     def usd_nanos(self, problem: Problem) -> int:
-        """What the nodes cost, in nano-dollars an hour."""
-        return int((problem.price[self.kinds] * self.counts).sum())
+        """What the nodes cost, and the pods miss, in nano-dollars an hour."""
+        missed = 0
+        for one in problem.domain_wishes:
+            missed += one.wish.usd_nanos * one.missed(*one.placed(self.kinds, self.patterns, self.counts))
+        return int((problem.cost(self.kinds, self.patterns) * self.counts).sum()) + missed
 
     def worth(self, problem: Problem) -> tuple[int, int]:
         """What packings of one demand are compared by: cost, then number of nodes."""

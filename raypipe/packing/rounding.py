@@ -8,6 +8,7 @@ pods. Every limit is kept exactly, in integers, at every step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,7 +93,7 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure, amon
     problem, taken = ledger.problem, list[tuple[int, Ints]]()
     kinds = np.intersect1d(ledger.affordable(), among)
     patterns = fill(problem, value, kinds, ledger.demand, measure)
-    ratio = _ratio(patterns, value, paid[kinds])
+    ratio = _ratio(problem, kinds, patterns, value, paid)
     while ledger.demand.any() and (ratio > 0).any():
         best = int(np.lexsort((problem.rank[kinds], -ratio))[0])
         kind, pattern = int(kinds[best]), patterns[best]
@@ -102,14 +103,16 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure, amon
         kinds, patterns, ratio = kinds[kept], patterns[kept], ratio[kept]
         stale = (patterns > ledger.demand).any(axis=1)
         patterns[stale] = fill(problem, value, kinds[stale], ledger.demand, measure)
-        ratio[stale] = _ratio(patterns[stale], value, paid[kinds[stale]])
+        ratio[stale] = _ratio(problem, kinds[stale], patterns[stale], value, paid)
     return taken
 
 
-def _ratio(patterns: Ints, value: Floats, paid: Floats) -> Floats:
-    """What each filled node gives for its price; -1 where it gives nothing."""
-    worth = patterns @ value
-    return np.where(worth > 0, worth / np.maximum(paid, 1e-9), -1.0)
+def _ratio(problem: Problem, kinds: Ints, patterns: Ints, value: Floats, paid: Floats) -> Floats:
+    """What each filled node gives for its price and what its pods miss; -1 where it gives nothing."""
+    worth, cost = patterns @ value, paid[kinds]
+    if problem.is_wished:
+        cost = cost + problem.penalties(kinds, patterns) / NANOS_PER_USD
+    return np.where(worth > 0, worth / np.maximum(cost, 1e-9), -1.0)
 
 
 def dive(pricing: Pricing, sure: float = SURE, start: Ledger | None = None) -> Packing | None:
@@ -196,17 +199,18 @@ def trim(problem: Problem, packing: Packing) -> Packing:
     if not len(packing.kinds):
         return packing
     endless = np.flatnonzero(problem.most >= UNLIMITED)
-    holds = _holds(problem, packing, endless)
+    holds = holding(problem, packing, endless)
     for q in range(len(problem.limits)):
         holds &= problem.weights[q, endless][None, :] <= problem.weights[q, packing.kinds][:, None]
-    order = np.argsort(problem.price[endless], kind="stable")
+    costs, orders = _costs(problem, packing, endless)
+    paid = problem.cost(packing.kinds, packing.patterns)
     swapped = packing.kinds.copy()
-    for p in range(len(swapped)):
-        for j in endless[order[holds[p, order]]].tolist():
-            if problem.price[j] >= problem.price[swapped[p]]:
+    for p, order in enumerate(orders):
+        for i in order[holds[p, order]].tolist():
+            if costs[p, i] >= paid[p]:
                 break
-            if problem.slices_fit(packing.patterns[p], j):
-                swapped[p] = j
+            if problem.slices_fit(packing.patterns[p], int(endless[i])):
+                swapped[p] = endless[i]
                 break
     rows = [(int(j), a, int(c)) for j, a, c in zip(swapped, packing.patterns, packing.counts, strict=True)]
     return collected(problem, rows)
@@ -215,15 +219,17 @@ def trim(problem: Problem, packing: Packing) -> Packing:
 def settle(problem: Problem, packing: Packing) -> Packing:
     """Choose among kinds of equal price (or less) by rank, node by node, within the limits; existing nodes stay."""
     endless = np.flatnonzero(problem.most >= UNLIMITED)
-    holds = _holds(problem, packing, endless)
-    order = np.lexsort((problem.rank[endless], problem.price[endless]))
+    holds = holding(problem, packing, endless)
+    costs, orders = _costs(problem, packing, endless)
+    paid = problem.cost(packing.kinds, packing.patterns)
     left = problem.limits - packing.usage(problem)
     rows: list[tuple[int, Ints, int]] = []
     for p, (kind, pattern, count) in enumerate(zip(packing.kinds, packing.patterns, packing.counts, strict=True)):
         chosen = int(kind)
         if problem.most[kind] >= UNLIMITED:
-            for j in endless[order[holds[p, order]]].tolist():
-                if (problem.price[j], problem.rank[j]) >= (problem.price[kind], problem.rank[kind]):
+            for i in orders[p][holds[p, orders[p]]].tolist():
+                j = int(endless[i])
+                if (costs[p, i], problem.rank[j]) >= (paid[p], problem.rank[kind]):
                     break
                 more = (problem.weights[:, j] - problem.weights[:, kind]) * int(count)
                 if (more <= left).all() and problem.slices_fit(pattern, j):
@@ -233,7 +239,19 @@ def settle(problem: Problem, packing: Packing) -> Packing:
     return collected(problem, rows)
 
 
-def _holds(problem: Problem, packing: Packing, kinds: Ints) -> Bools:
+def _costs(problem: Problem, packing: Packing, kinds: Ints) -> tuple[Ints, Sequence[Ints]]:
+    """What each of the packing's nodes would cost as one of `kinds` without end, (P, kinds), and their order by it."""
+    alone = np.broadcast_to(problem.price[kinds], (len(packing.kinds), len(kinds)))
+    if not problem.is_wished:
+        order = np.lexsort((problem.rank[kinds], problem.price[kinds]))
+        return alone, [order] * len(packing.kinds)
+    costs = alone + (packing.patterns @ problem.penalty[:, kinds] if problem.penalty.size else 0)
+    for one in problem.wishes:  # what can be bought is empty
+        costs += (one.wish.usd_nanos * one.missed(packing.patterns, np.int64(0)))[:, None]
+    return costs, [np.lexsort((problem.rank[kinds], row)) for row in costs]
+
+
+def holding(problem: Problem, packing: Packing, kinds: Ints) -> Bools:
     """Whether a node of each of `kinds` can stand for each of the packing's, GPU slices apart, (P, kinds)."""
     patterns = packing.patterns
     load = patterns @ problem.requests

@@ -3,6 +3,7 @@
 1. leave out dominated kinds (`dominance`);
 2. small problems are listed whole and solved to proven optimality (`exact`); in others, pods that ask something of
    pods on other nodes are dealt to cells first (`domains`, `bundles`), and the rest of this list never sees such rules;
+   what pods would like of their domains waits for the end, when each node is given the domain that suits it (`deal`);
 3. else (A) gives bound, prices and mix (`bound`); where columns of an earlier packing are given and of use, they are
    the short way to this one (`warm`), and 4 and 5 are left out;
 4. filled nodes give a first packing (`rounding.cover`), the pattern LP better prices (`patterns`), a dive better nodes
@@ -17,12 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
 from raypipe.errors import InvalidPlanError
 from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
+from raypipe.packing.deal import dealt
 from raypipe.packing.domains import without_rules
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
@@ -149,8 +152,8 @@ def _solve(
     found: Found,
     warm: Columns | None,
 ) -> Solved:
-    if problem.is_ruled:
-        return _ruled(problem, settings, effort, stop, found)
+    if problem.is_ruled or problem.domain_wishes:
+        return _across(problem, settings, effort, stop, found)
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
@@ -194,9 +197,9 @@ def _again(
     return replace(solved, columns=made.columns)
 
 
-def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
-    """A problem with rules across nodes: whole where it is small, else dealt to cells and packed without them."""
-    flat = replace(problem, beside=(), domains=(), cell=problem.cell[:0])  # one zone is like the other to the bound
+def _across(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
+    """A problem with rules or wishes across nodes: whole where it is small, else packed without them."""
+    flat = _one_domain(replace(problem, beside=(), domains=(), domain_wishes=()))
     flat_duals = aggregated_lp(flat.only_kinds(undominated(flat)), effort)
     if flat_duals is None:
         return _certain(problem, None, "aggregated-lp")
@@ -206,6 +209,8 @@ def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[
     exact = _listed(listed, duals, None, settings, effort) if listed is not None else None
     if exact is not None:
         return exact
+    if problem.domain_wishes:
+        return _wished(problem, settings, effort, stop, found)
     unruled = without_rules(problem, effort)
     if unruled is None:
         return _result(problem, None, duals, bound, "aggregated-lp", proven=False)
@@ -224,11 +229,26 @@ def _ruled(problem: Problem, settings: Settings, effort: Effort, stop: Callable[
     return _result(problem, packing, duals, bound, "aggregated-lp", proven=False, stopped=inner.stopped)
 
 
+def _one_domain(problem: Problem) -> Problem:
+    """The problem with its domains forgotten where nothing asks for them: then one zone is like the other."""
+    return problem if problem.domains or problem.domain_wishes else replace(problem, cell=problem.cell[:0])
+
+
+def _wished(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
+    """Pack as if nobody wished anything of domains, then give each node the domain that suits best."""
+    inner = solve(_one_domain(replace(problem, domain_wishes=())), settings, effort, stop, found=found)
+    if inner.packing is None:
+        return replace(inner, proven=False, columns=None)
+    packing = dealt(problem, inner.packing)
+    packing = inner.packing if verify(problem, packing) else packing
+    return replace(inner, packing=packing, proven=False, columns=None)
+
+
 def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:
     """The best of one cover a measure; where there are many shapes, of the one that does best on average."""
     found: list[Packing] = []
-    for measure in MEASURES if len(problem.demand) <= FEW_SHAPES else (Measure.MAX,):
-        ledger = Ledger.of(problem)
+    for way, measure in product(pricing.ways, MEASURES if len(problem.demand) <= FEW_SHAPES else (Measure.MAX,)):
+        ledger = Ledger.of(way)
         cover(ledger, pricing, measure)
         packing = ledger.packing()
         if packing is not None:

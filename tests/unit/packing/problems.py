@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterator
 
 import numpy as np
 
+from raypipe.packing.arrays import Bools
 from raypipe.packing.problem import UNLIMITED, Problem
+from raypipe.packing.rules import Form
+from raypipe.packing.wishes import DomainWish, NodeWish, Wish
+
+CENT = 10**7
 
 
 def random_problem(seed: int) -> Problem:
@@ -30,6 +36,87 @@ def random_problem(seed: int) -> Problem:
         limits=np.array([draw.randint(1, 8)] if limited else [], dtype=np.int64),
         rank=np.arange(kinds, dtype=np.int64),
     )
+
+
+def wished_problem(seed: int) -> Problem:
+    """A random problem whose pods prefer some kinds and wish things of each other, on nodes and in two domains."""
+    problem, draw = random_problem(seed), random.Random(seed)
+    shapes, kinds = problem.admits.shape
+    penalty = [[draw.choice((0, 0, 1, 3)) * CENT for _ in range(kinds)] for _ in range(shapes)]
+    domain = np.array([draw.choice((-1, 0, 1, 0, 1)) for _ in range(kinds)], dtype=np.int64)
+    standing = np.array([0 if most == UNLIMITED else draw.choice((0, 0, 1, 2)) for most in problem.most])
+    return dataclasses.replace(
+        problem,
+        penalty=np.array(penalty if draw.random() < 0.6 else np.zeros((0, 0)), dtype=np.int64),
+        wishes=tuple(
+            NodeWish(wish=_wish(draw, shapes), standing=standing.astype(np.int64)) for _ in range(draw.randint(0, 2))
+        ),
+        domain_wishes=tuple(
+            DomainWish(
+                wish=_wish(draw, shapes),
+                domain=domain,
+                base=np.array([draw.choice((0, 0, 1)), draw.choice((0, 0, 2))], dtype=np.int64),
+                eligible=np.array([True, draw.random() < 0.7], dtype=bool),
+                floor_zero=draw.random() < 0.2,
+            )
+            for _ in range(draw.randint(0, 2))
+        ),
+        cell=domain + 1,
+    )
+
+
+def _wish(draw: random.Random, shapes: int) -> Wish:
+    own = draw.random() < 0.6
+    owners = _some(draw, shapes)
+    members = owners | _some(draw, shapes) if own else ~owners
+    return Wish(
+        form=draw.choice(list(Form)),
+        owners=owners,
+        members=members,
+        usd_nanos=draw.choice((1, 2, 9)) * CENT,
+        own=own,
+        most=draw.choice((1, 1, 2)),
+    )
+
+
+def _some(draw: random.Random, shapes: int) -> Bools:
+    return np.array([draw.random() < 0.5 or k == 0 for k in range(shapes)], dtype=bool)
+
+
+def missed(problem: Problem, nodes: list[tuple[int, list[int]]]) -> int:
+    """What the pods of nodes (a kind, and the shapes of its pods) miss, pod by pod."""
+    cost = 0
+    for kind, pods in nodes:
+        cost += sum(int(problem.penalty[k, kind]) for k in pods) if problem.penalty.size else 0
+        for one in problem.wishes:
+            cost += _missed_in(one.wish, pods, int(one.standing[kind]), 0)
+    for wide in problem.domain_wishes:
+        there = [[k for j, pods in nodes if wide.domain[j] == d for k in pods] for d in range(len(wide.base))]
+        total = [
+            int(base) + sum(bool(wide.wish.members[k]) for k in pods)
+            for base, pods in zip(wide.base, there, strict=True)
+        ]
+        least = 0 if wide.floor_zero else min(one for one, fine in zip(total, wide.eligible, strict=True) if fine)
+        for base, pods in zip(wide.base, there, strict=True):
+            cost += _missed_in(wide.wish, pods, int(base), least)
+    return cost
+
+
+def _missed_in(wish: Wish, pods: list[int], bound: int, least: int) -> int:
+    """What the pods of one domain miss of one wish; owners are alike, so any of them may be the ones over the skew."""
+    count = 0
+    for place, owner in enumerate(pods):
+        if not wish.owners[owner]:
+            continue
+        others = bound + sum(bool(wish.members[k]) for i, k in enumerate(pods) if i != place)
+        if wish.form is Form.APART:
+            count += others > 0
+        elif wish.form is Form.TOGETHER:
+            count += others == 0
+        else:
+            over = bound + sum(bool(wish.members[k]) for k in pods) - least - wish.most
+            count += count < over
+    return count * wish.usd_nanos
 
 
 def _partitions(items: list[int]) -> Iterator[list[list[int]]]:
@@ -67,6 +154,6 @@ def cheapest(problem: Problem, demand: list[int]) -> int | None:
                 continue
             if any(sum(row[j] for j in chosen) > limit for row, limit in zip(weights, limits, strict=True)):
                 continue
-            cost = sum(price[j] for j in chosen)
+            cost = sum(price[j] for j in chosen) + missed(problem, list(zip(chosen, partition, strict=True)))
             best = cost if best is None else min(best, cost)
     return best
