@@ -53,11 +53,10 @@ class _Ask:
 
     @property
     def family(self) -> str:
-        """What `Bound.left_out` calls it; caps on a node are in every bound."""
-        if self.key == HOSTNAME and self.form != "together":
-            return "" if self.form in ("spread", "port") else "pod-anti-affinity"
-        zone = "zone-spread" if self.key == ZONE else "topology-spread"
-        return {"spread": zone, "apart": "pod-anti-affinity", "together": "pod-affinity"}[self.form]
+        """What `Bound.left_out` calls it."""
+        spread = "zone-spread" if self.key == ZONE else "topology-spread"
+        words = {"spread": spread, "apart": "pod-anti-affinity", "together": "pod-affinity", "port": "host-ports"}
+        return words[self.form]
 
     def __str__(self) -> str:
         if self.port is not None:
@@ -171,9 +170,17 @@ class Roles:
         return f"{ask} (which {' and '.join(takers)} takes)" if takers else str(ask)
 
     def families(self, specs: Iterable[PodSpec]) -> list[str]:
-        """The families of asks that a bound of the packing leaves out, by name."""
-        roles = [self.of(spec) for spec in specs]
-        return sorted({self._asks[number].family for role in roles for number in role.own} - {""})
+        """The families of asks that a bound of the packing leaves out, by name; it knows caps on a node."""
+        roles = {self.of(spec) for spec in specs}
+        asked = {number for role in roles for number in role.own}
+        return sorted({self._asks[number].family for number in asked if not self._is_cap(number, roles)})
+
+    def _is_cap(self, number: int, roles: Iterable[Role]) -> bool:
+        """Whether an ask is about nodes, and about the pods that ask it and no others."""
+        ask = self._asks[number]
+        if ask.key != HOSTNAME or ask.form == "together":
+            return False
+        return all((number in role.own) == (number in role.meant) for role in roles)
 
     # where bound pods stand
 
