@@ -76,6 +76,9 @@ class Settings:
     """Most rounds of column generation from a pattern pool; where it has not settled by then, the pool fits too badly
     and the plan is made without it. With a pool of use 5 to 20 are enough. 0: pools are not used."""
 
+    cut_rounds: int = 2
+    """Most rounds of cuts that strengthen the bound; each costs as much as the bound before. 0: none."""
+
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""
 
@@ -105,6 +108,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_spot_interrupt_bucket": (0, 4),
     "lp_rounds": (0, 10_000),
     "warm_lp_rounds": (0, 10_000),
+    "cut_rounds": (0, 100),
     "search_nodes": (1, 1_000_000),
     "neighbourhoods": (0, 100_000),
     "enumerate_patterns": (0, 1_000_000),

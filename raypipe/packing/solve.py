@@ -6,8 +6,8 @@
    what pods would like of their domains waits for the end, when each node is given the domain that suits it (`deal`);
 3. else (A) gives bound, prices and mix (`bound`); where columns of an earlier packing are given and of use, they are
    the short way to this one (`warm`), and 4 and 5 are left out;
-4. filled nodes give a first packing (`rounding.cover`), the pattern LP better prices (`patterns`), a dive better nodes
-   (`rounding.dive`);
+4. filled nodes give a first packing (`rounding.cover`), cuts a better bound (`bound.strengthened`), the pattern LP
+   better prices (`patterns`), a dive better nodes (`rounding.dive`);
 5. neighbourhoods are packed anew (`improve`);
 6. what comes out is recounted in integers and never dearer than anything seen before.
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from raypipe.errors import InvalidPlanError
 from raypipe.packing.arrays import Floats, Ints
-from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
+from raypipe.packing.bound import Duals, aggregated_lp, strengthened, unit_cost
 from raypipe.packing.deal import dealt
 from raypipe.packing.domains import without_rules
 from raypipe.packing.dominance import undominated
@@ -157,23 +157,30 @@ def _solve(
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
-    bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
     if warm is not None and enumerate_fillings(problem, settings.enumerate_patterns) is None:
-        again = _again(_pricing(problem, duals, effort), warm, bound, settings, stop, found)
+        duals = strengthened(problem, duals, effort, settings.cut_rounds)
+        again = _again(_pricing(problem, duals, effort), warm, settings, stop, found)
         if again is not None:
             return again
     pricing = _pricing(problem, duals, effort)
     first = _first_packing(problem, pricing)
-    if first is not None and first.usd_nanos(problem) <= bound + 1:
-        return _result(problem, first, duals, first.usd_nanos(problem), "aggregated-lp", proven=True)
+    if first is not None and first.usd_nanos(problem) <= _bound(duals) + 1:
+        return _result(problem, first, duals, first.usd_nanos(problem), duals.kind, proven=True)
     listed = enumerate_fillings(problem, settings.enumerate_patterns)
     if listed is not None:
         exact = _listed(listed, duals, first, settings, effort)
         if exact is not None:
             return exact
+    _tell(found, problem, first, _bound(duals))
     for kind, pattern in seeds:
         pricing.pool.add(kind, pattern)
-    return _improved(pricing, first, bound, settings, stop, found)
+    pricing = replace(pricing, duals=strengthened(problem, duals, effort, settings.cut_rounds))
+    return _improved(pricing, first, settings, stop, found)
+
+
+def _bound(duals: Duals) -> int:
+    """What was proven, in nano-dollars an hour."""
+    return int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
 
 
 def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
@@ -183,50 +190,53 @@ def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
 
 
 def _again(
-    pricing: Pricing, warm: Columns, bound: int, settings: Settings, stop: Callable[[], bool], found: Found
+    pricing: Pricing, warm: Columns, settings: Settings, stop: Callable[[], bool], found: Found
 ) -> Solved | None:
     """The short way, from the columns of an earlier packing; None where they are of no use."""
     problem, duals = pricing.problem, pricing.duals
+    bound = _bound(duals)
     made = packed_again(
         pricing, warm, settings.warm_lp_rounds, stop, lambda packing: _tell(found, problem, packing, bound)
     )
     if made is None or verify(problem, made.packing):
         return None
     stopped = "time" if stop() else "budget"
-    solved = _result(problem, made.packing, duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+    solved = _result(problem, made.packing, duals, bound, duals.kind, proven=False, stopped=stopped)
     return replace(solved, columns=made.columns)
 
 
 def _across(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
     """A problem with rules or wishes across nodes: whole where it is small, else packed without them."""
     flat = _one_domain(replace(problem, beside=(), domains=(), domain_wishes=()))
-    flat_duals = aggregated_lp(flat.only_kinds(undominated(flat)), effort)
+    flat = flat.only_kinds(undominated(flat))
+    flat_duals = aggregated_lp(flat, effort)
     if flat_duals is None:
         return _certain(problem, None, "aggregated-lp")
     duals = flat_duals.for_kinds_of(problem)
-    bound = int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
     listed = enumerate_fillings(problem, settings.enumerate_patterns)
     exact = _listed(listed, duals, None, settings, effort) if listed is not None else None
     if exact is not None:
         return exact
     if problem.domain_wishes:
         return _wished(problem, settings, effort, stop, found)
+    duals = strengthened(flat, flat_duals, effort, settings.cut_rounds).for_kinds_of(problem)
+    bound = _bound(duals)
     unruled = without_rules(problem, effort)
-    if unruled is None:
-        return _result(problem, None, duals, bound, "aggregated-lp", proven=False)
-    if not unruled.problem.fits.any(axis=1).all():
-        return _result(problem, None, duals, bound, "aggregated-lp", proven=False)
+    if unruled is None or not unruled.problem.fits.any(axis=1).all():
+        return _result(problem, None, duals, bound, duals.kind, proven=False)
     kinds = undominated(unruled.problem)
     part = unruled.problem.only_kinds(kinds)
     priced = replace(duals, pods=unruled.holds @ duals.pods, worth=duals.worth[kinds])
     pricing = _pricing(part, priced, effort)
-    inner = _improved(pricing, _first_packing(part, pricing), bound, settings, stop, found)
+    first = _first_packing(part, pricing)
+    _tell(found, part, first, bound)
+    inner = _improved(pricing, first, settings, stop, found)
     packing = None
     if inner.packing is not None:
         numbered = replace(inner.packing, kinds=kinds[inner.packing.kinds])
         packing = unruled.joined(numbered)
         packing = None if verify(problem, packing) else packing
-    return _result(problem, packing, duals, bound, "aggregated-lp", proven=False, stopped=inner.stopped)
+    return _result(problem, packing, duals, bound, duals.kind, proven=False, stopped=inner.stopped)
 
 
 def _one_domain(problem: Problem) -> Problem:
@@ -279,11 +289,11 @@ def _listed(
 
 
 def _improved(
-    pricing: Pricing, first: Packing | None, bound: int, settings: Settings, stop: Callable[[], bool], found: Found
+    pricing: Pricing, first: Packing | None, settings: Settings, stop: Callable[[], bool], found: Found
 ) -> Solved:
-    """Steps 4 and 5: pattern LP, dive, neighbourhoods."""
+    """Pattern LP, dive, neighbourhoods."""
     problem, best, stopped = pricing.problem, first, "budget"
-    _tell(found, problem, first, bound)
+    bound = _bound(pricing.duals)
     master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
     if master is not None and not stop():
         dived = dive(pricing)
@@ -296,7 +306,7 @@ def _improved(
         best = min(best, better, key=lambda p: p.worth(problem))
     if stop():
         stopped = "time"
-    solved = _result(problem, best, pricing.duals, bound, "aggregated-lp", proven=False, stopped=stopped)
+    solved = _result(problem, best, pricing.duals, bound, pricing.duals.kind, proven=False, stopped=stopped)
     return solved if master is None else replace(solved, columns=best_columns(pricing, master))
 
 
