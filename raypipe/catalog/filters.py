@@ -308,7 +308,9 @@ def _room(offering: Offering, cluster: ClusterSnapshot) -> Resources:
 
 
 def _said(terms: tuple[Term, ...]) -> str:
-    return " or ".join(" and ".join(map(str, term)) for term in terms)
+    return " or ".join(
+        " and ".join(map(str, term)) or "a label for an empty term, which admits no node" for term in terms
+    )
 
 
 def _mentions_arch(spec: PodSpec) -> bool:

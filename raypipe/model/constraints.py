@@ -37,7 +37,7 @@ class PodSelector:
     def __str__(self) -> str:
         if self.labels is None:
             return "no pod"
-        where = "" if self.namespaces is None else f" in {', '.join(self.namespaces)}"
+        where = "" if self.namespaces is None else f" in {', '.join(self.namespaces) or 'no namespace'}"
         return f"pods with {' and '.join(map(str, self.labels)) or 'any labels'}{where}"
 
 

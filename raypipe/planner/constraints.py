@@ -64,6 +64,7 @@ class _Ask:
         pods = " that are ".join(str(one) for one in self.selectors)
         name = {"apart": "pod anti-affinity to", "together": "pod affinity to", "spread": "topology spread over"}
         skew = f", maxSkew {self.spread.max_skew}" if self.spread is not None else ""
+        skew += f", minDomains {self.spread.min_domains}" if self.spread and self.spread.min_domains else ""
         return f"{name[self.form]} {pods} ({self.key}{skew})"
 
 
@@ -169,6 +170,20 @@ class Roles:
         takers = [one.key for one in self._daemonsets if ask.port is not None and ask.means(one.spec)]
         return f"{ask} (which {' and '.join(takers)} takes)" if takers else str(ask)
 
+    def hopeless(self, spec: PodSpec) -> str:
+        """What a pod asks that is kept nowhere, whoever else is placed, and why; "" where no single ask is to blame."""
+        for number in self.of(spec).own:
+            ask = self._asks[number]
+            if ask.port is None and all(value is None for value in self._values(ask.key)) and ask.form != "apart":
+                return f"{ask}: no node has the label {ask.key}"
+            if ask.form == "together" and self._is_lonely(number, meant=number in self.of(spec).meant):
+                return f"{ask}: no such pod is bound or planned"
+        return ""
+
+    def _is_lonely(self, number: int, *, meant: bool) -> bool:
+        """Whether nobody there or planned is meant by an ask, the pod itself included."""
+        return not meant and number not in self._meant_by_new and not self._standing(number, own=False).any()
+
     def families(self, specs: Iterable[PodSpec]) -> list[str]:
         """The families of asks that a bound of the packing leaves out, by name; it knows caps on a node."""
         roles = {self.of(spec) for spec in specs}
@@ -246,8 +261,7 @@ class Roles:
         if ask.form in ("apart", "port"):
             return self._same_domain(number, standing > 0)
         if ask.form == "together":
-            nobody = not standing.any() and not meant and number not in self._meant_by_new
-            return np.ones_like(homeless) if nobody else homeless
+            return np.ones_like(homeless) if self._is_lonely(number, meant=meant) else homeless
         assert ask.spread is not None
         if ask.key == HOSTNAME:
             return standing + int(meant) > ask.spread.max_skew

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from raypipe.model.plan import FilterCount, Unplaced
+from raypipe.model.pods import PodSpec
 from raypipe.model.workloads import Gang
 from raypipe.planner.constraints import NO_ROLE
 from raypipe.planner.decide import Decision
@@ -32,7 +33,8 @@ def _entry(decision: Decision, w: int) -> Unplaced:
     counts = decision.supply.filters.counts(one.spec)
     count = one.count - decision.admitted[w]
     if limit is None and decision.roles.of(one.spec) != NO_ROLE:
-        return _constrained(decision, w, "cannot be kept beside the pods that come before it")
+        why = f"{decision.roles.told(one.spec)} cannot be kept beside the pods that come before it"
+        return _constrained(decision, w, why)
     if limit is None:
         return Unplaced(
             pods=one.key,
@@ -86,29 +88,42 @@ def gang_is_out(decision: Decision, gang: Gang) -> bool:
 def _nowhere(decision: Decision, w: int) -> Unplaced:
     """A pod that nothing can hold."""
     one = decision.wanted[w]
-    if decision.roles.of(one.spec) != NO_ROLE and decision.supply.filters.counts(one.spec)[-1].left:
-        return _constrained(decision, w, "is kept on no node")
-    name, message = decision.supply.filters.why_not(one.spec)
+    name, message, counts = _why(decision, one.spec)
+    if name == "constraint":
+        return _constrained(decision, w, message)
     return Unplaced(
         pods=one.key,
         count=one.count,
         reason="unavailable" if name == "availability" else "no-offering-fits",
-        filters=decision.supply.filters.counts(one.spec),
+        filters=counts,
         message=f"{name}: {message}",
     )
+
+
+def _why(decision: Decision, spec: PodSpec) -> tuple[str, str, tuple[FilterCount, ...]]:
+    """The filter for which nothing can hold such a pod, why, and what each filter leaves."""
+    filters, roles = decision.supply.filters, decision.roles
+    counts = filters.counts(spec)
+    if roles.of(spec) == NO_ROLE or not counts[-1].left:
+        return (*filters.why_not(spec), counts)
+    return "constraint", roles.hopeless(spec) or f"{roles.told(spec)} is kept on no node", _refused(counts)
+
+
+def _refused(counts: tuple[FilterCount, ...]) -> tuple[FilterCount, ...]:
+    """The counts of a pod that no offering is left to for what is asked of its place."""
+    passed = [entry for entry in counts if entry.filter != "constraint"]
+    return (*passed, FilterCount(filter="constraint", left=0)) if passed[-1].left else tuple(passed)
 
 
 def _constrained(decision: Decision, w: int, why: str) -> Unplaced:
     """A pod kept out by what it asks of other pods, or they of it."""
     one = decision.wanted[w]
-    passed = [entry for entry in decision.supply.filters.counts(one.spec) if entry.filter != "constraint"]
-    refused = (FilterCount(filter="constraint", left=0),) if passed[-1].left else ()  # else no offering comes so far
     return Unplaced(
         pods=one.key,
         count=one.count - decision.admitted[w],
         reason="gang" if _left_out_gang(decision, w) else "constraint",
-        filters=(*passed, *refused),
-        message=f"constraint: {decision.roles.told(one.spec)} {why}{_whole(decision, w)}",
+        filters=_refused(decision.supply.filters.counts(one.spec)),
+        message=f"constraint: {why}{_whole(decision, w)}",
     )
 
 
@@ -116,12 +131,12 @@ def _with_broken_gang(decision: Decision, w: int) -> Unplaced:
     """A pod of a gang of which one member fits nowhere."""
     one = decision.wanted[w]
     member = decision.wanted[decision.broken[one.gang or ""]]
-    name, message = decision.supply.filters.why_not(member.spec)
+    name, message, counts = _why(decision, member.spec)
     return Unplaced(
         pods=one.key,
         count=one.count,
         reason="gang",
-        filters=decision.supply.filters.counts(member.spec),
+        filters=counts,
         message=f"{one.gang} is placed whole or not at all, and {member.key} fits nowhere: {name}: {message}",
     )
 
