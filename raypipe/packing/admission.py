@@ -7,6 +7,8 @@ within the limits exists for all admitted so far and it; else it is left out and
 
 Existence is answered three ways. A packing shown is a yes. (A) without a solution, or the MILP over all fillings of a
 small problem without one, is a no. Otherwise it is not known: the unit is left out and the order is called heuristic.
+Packings are looked for at the least cost, then at prices that spare one limit each, since what is cheapest may count
+much (many small nodes where nodes are few).
 What exists for a set exists for each part of it, so runs of units are tried together and halved, and a unit like one
 that was refused is refused without asking.
 
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from raypipe.packing.arrays import Ints
-from raypipe.packing.bound import aggregated_lp, unit_cost
+from raypipe.packing.bound import Duals, aggregated_lp, unit_cost
 from raypipe.packing.domains import without_rules
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
@@ -37,6 +39,10 @@ from raypipe.settings import Settings
 HEURISTIC_ROUNDS = 8
 HEURISTIC_PRICE = 40
 """A check by packing everything anew costs as much as this many checks by MILP."""
+
+NO_LIMIT = 2**60
+PRICE_BESIDE_LIMIT = 0.01
+"""Weight of a node's price beside what it counts, where a limit is spared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,7 +105,7 @@ class Existence:
         Where that is not known (no checks left), the first limit is named, unless it is known that none matters.
         """
         limits = self.problem.limits
-        free = np.full_like(limits, 2**60)
+        free = np.full_like(limits, NO_LIMIT)
         for q in range(len(limits)):
             alone = free.copy()
             alone[q] = limits[q]
@@ -111,6 +117,26 @@ class Existence:
             if self._asked(demand, without):
                 return q
         return 0 if len(limits) and self._asked(demand, free) is not False else None
+
+    def shows(self, demand: Ints) -> bool:
+        """Whether the packing shown holds as much; a part of a packing is one, where pods ask nothing of others."""
+        shown = self.shown
+        return shown is not None and not self.problem.is_ruled and bool((demand <= shown.counts @ shown.patterns).all())
+
+    def shown_for(self, demand: Ints) -> Packing | None:
+        """The packing shown without what it holds beyond `demand`; None where it does not hold as much."""
+        if self.shown is None or not self.shows(demand):
+            return None
+        beyond = self.shown.counts @ self.shown.patterns - demand
+        nodes: list[tuple[int, Ints, int]] = []
+        for kind, pattern, count in zip(self.shown.kinds, self.shown.patterns, self.shown.counts, strict=True):
+            left = int(count)
+            while left and (pattern * (beyond > 0)).any():
+                taken = np.minimum(pattern, beyond)
+                nodes.append((int(kind), pattern - taken, 1))
+                beyond, left = beyond - taken, left - 1
+            nodes.append((int(kind), pattern, left))
+        return collected(self.problem, nodes)
 
     def _asked(self, demand: Ints, limits: Ints) -> bool | None:
         """True, False (proven) or None (not known, or no checks left)."""
@@ -141,6 +167,21 @@ class Existence:
         duals = aggregated_lp(part, self.effort)
         if duals is None:
             return None if unruled is not None else False
+        packing = self._covered(part, duals)
+        for q in np.flatnonzero(limits < NO_LIMIT).tolist():
+            packing = packing or self._covered(_sparing(part, q))
+        if packing is not None and unruled is not None:
+            packing = unruled.joined(packing)
+        if packing is None or (unruled is not None and verify(whole, packing)):
+            return None
+        self._show(demand, _widened(packing, shapes, len(demand)), limits)
+        return True
+
+    def _covered(self, part: Problem, duals: Duals | None = None) -> Packing | None:
+        """A packing at the prices of (A), filled node by node, else dived for; None where that leads to none."""
+        duals = duals or aggregated_lp(part, self.effort)
+        if duals is None:
+            return None
         pool = PatternPool(len(part.demand))
         pricing = Pricing(
             problem=part, duals=duals, unit_costs=unit_cost(part).min(axis=1), pool=pool, effort=self.effort
@@ -150,12 +191,7 @@ class Existence:
         packing = ledger.packing()
         if packing is None and generate(pricing, HEURISTIC_ROUNDS) is not None:
             packing = dive(pricing)
-        if packing is not None and unruled is not None:
-            packing = unruled.joined(packing)
-        if packing is None or (unruled is not None and verify(whole, packing)):
-            return None
-        self._show(demand, _widened(packing, shapes, len(demand)), limits)
-        return True
+        return packing
 
     def _extended(self, demand: Ints) -> bool:
         """Whether what is asked beside the packing shown fits into its free room and nodes bought within the limits."""
@@ -207,6 +243,13 @@ class Existence:
             self.shown = collected(self.problem, [(int(j), a, int(c)) for j, a, c in rows])
 
 
+def _sparing(problem: Problem, limit: int) -> Problem:
+    """The problem at prices that spare one limit before all else: what counts little against it is cheap."""
+    counted = problem.weights[limit] / max(1, int(problem.weights[limit].max()))
+    share = problem.price / max(1, int(problem.price.max()))
+    return replace(problem, price=np.rint((counted + PRICE_BESIDE_LIMIT * share) * NANOS_PER_USD).astype(np.int64))
+
+
 def _merged(problem: Problem, shown: Packing, added: Packing, kinds: Ints) -> Packing:
     """The packing shown with what was added to its nodes (kinds numbered beyond `kinds`) and to new ones."""
     nodes = [
@@ -255,13 +298,19 @@ def admit(problem: Problem, units: list[Unit], settings: Settings, effort: Effor
             unit = units[first]
             times[first] = _most(existence, demand, unit)
             demand = demand + unit.pods * times[first]
-            refused[unit.pods.tobytes()] = limit[first] = existence.blame(demand + unit.pods)
+            limit[first] = existence.blame(demand + unit.pods)
+            while times[first] < unit.times and existence.shows(demand + unit.pods):  # found while asking whom to blame
+                times[first] += 1
+                demand = demand + unit.pods
+            if times[first] < unit.times:
+                refused[unit.pods.tobytes()] = limit[first]
             first += 1
     for i, unit in enumerate(units):
         if times[i] < unit.times and limit[i] is None:
             leader = unit.after if unit.after is not None and times[unit.after] < units[unit.after].times else None
             limit[i] = limit[leader] if leader is not None else refused.get(unit.pods.tobytes())
-    return Admitted(times=tuple(times), exact=existence.exact, limit=tuple(limit), packing=existence.shown)
+    packing = existence.shown_for(demand)
+    return Admitted(times=tuple(times), exact=existence.exact, limit=tuple(limit), packing=packing)
 
 
 def _admit_ruled(problem: Problem, units: list[Unit], settings: Settings, effort: Effort) -> Admitted:

@@ -135,12 +135,18 @@ def _some_of(bound: tuple[BoundPods, ...], draw: random.Random) -> tuple[BoundPo
 
 
 def _one_more_offering(question: Question, draw: random.Random) -> Pair | None:
-    """A type more; one that the plan uses where there is any, since another would change nothing."""
+    """A type more; one that the plan uses where there is any, since another would change nothing.
+
+    Not one of which a node exists: without the type, the price of that node would be unknown and count for nothing.
+    """
     cluster, catalog = question.cluster, question.catalog
     place = (cluster.provider, cluster.region)
     rows = catalog.prices.get(place, ())
-    bought = sorted({node.instance_type for node in plan_cluster(cluster, catalog).nodes if not node.existing})
-    names = bought or sorted({row.instance_type for row in rows})
+    kept = {node.labels[INSTANCE_TYPE] for node in cluster.nodes}
+    bought = {node.instance_type for node in plan_cluster(cluster, catalog).nodes if not node.existing}
+    names = sorted(bought - kept or {row.instance_type for row in rows} - kept)
+    if not names:
+        return None
     left = draw.choice(names)
     fewer = tuple(row for row in rows if row.instance_type != left)
     if not fewer or (any(group.spec.spread for group in cluster.demand) and _brings_a_domain(question, left)):
