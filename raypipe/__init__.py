@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raypipe.api import FleetPlan, load_catalog, plan, read, validate
+    from raypipe.api import FleetPlan, Planner, load_catalog, plan, read, validate
 
-__all__ = ["FleetPlan", "__version__", "load_catalog", "plan", "read", "validate"]
+__all__ = ["FleetPlan", "Planner", "__version__", "load_catalog", "plan", "read", "validate"]
 __version__ = "0.1.0"
 
 

@@ -13,21 +13,37 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from raypipe.model.plan import FleetPlan, Scope
 
 if TYPE_CHECKING:
+    from raypipe.actors.connection import Connection
     from raypipe.catalog import Catalog
     from raypipe.fleet import Executor
     from raypipe.model.snapshot import FleetSnapshot
     from raypipe.settings import Settings
 
-__all__ = ["FleetPlan", "load_catalog", "load_settings", "plan", "read", "replay", "snapshot", "validate", "warmed"]
+__all__ = [
+    "FleetPlan",
+    "Planner",
+    "load_catalog",
+    "load_settings",
+    "plan",
+    "read",
+    "replay",
+    "snapshot",
+    "validate",
+    "warmed",
+]
 
-EXECUTORS = ("auto", "serial")
-"""How clusters are dealt out, by name: for now both are one after another."""
+EXECUTORS = ("auto", "serial", "ray")
+"""How clusters are dealt out, by name: `Planner` says what each means."""
+
+SERIAL_CLUSTERS = 16
+"""Most clusters that `auto` plans one after another: to start Ray takes as long as to plan a few."""
 
 
 def read(
@@ -113,6 +129,7 @@ def plan(
     stop: Callable[[], bool] | None = None,
     compare_on_demand: bool = False,
     warm: FleetPlan | None = None,
+    address: str | None = None,
 ) -> FleetPlan:
     """Plan the cheapest nodes for every cluster, validate the plan, and say when it was made.
 
@@ -121,7 +138,7 @@ def plan(
         catalog: a catalogue, the folder of one, or None for the shipped table.
         settings: values laid over each cluster's settings (a mapping), or Settings that replace them.
         scope: ``pending`` (what exists stays) or ``whole`` (every pod anew: a floor, never carried out).
-        executor: deals clusters out by an ordered ``map(function, items)``; None, auto or serial: one after another.
+        executor, address: as `Planner` takes them, which is the way to plan more than once on Ray.
         progress: told in a line of text what has been done.
         stop: asked between solver calls; once it says True, the best plan so far is returned.
         compare_on_demand: also plan with on-demand offerings alone (`usd_per_hour.on_demand_only`).
@@ -130,24 +147,105 @@ def plan(
 
     Raises:
         SettingsError, CatalogError: wrong settings, catalogue, scope or executor.
+        ClusterError: Ray cannot be started or joined.
         InvalidPlanError: the plan is not legal for the fleet; always a bug of raypipe.
     """
-    from raypipe.fleet import plan_fleet
-    from raypipe.validation import check_plan
+    with Planner(executor, address) as planner:
+        return planner.plan(
+            fleet,
+            catalog,
+            settings,
+            scope=scope,
+            progress=progress,
+            stop=stop,
+            compare_on_demand=compare_on_demand,
+            warm=warm,
+        )
 
-    prices = _catalog(catalog)
-    wanted = _with_settings(fleet if warm is None else warmed(fleet, warm), settings)
-    made = plan_fleet(
-        wanted,
-        prices,
-        scope=_scope(scope),
-        executor=executor_called(executor),
-        progress=progress,
-        stop=stop,
-        compare_on_demand=compare_on_demand,
-    )
-    check_plan(made, wanted, prices)
-    return dataclasses.replace(made, created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+class Planner:
+    """Plans fleets one after another and keeps what the next plan can use: Ray, its actors, and their memo.
+
+    The memo holds plans by the exact digest of what they were made from, so a cluster that has not changed is not
+    planned again. It changes how long a plan takes and never the plan.
+
+        with raypipe.Planner(executor="ray") as planner:
+            plan = planner.plan(fleet)
+
+    Args:
+        executor: ``serial``: clusters are planned one after another, in this process. ``ray``: on many processes, by
+            Ray. ``auto``: by Ray where an address is given or more than 16 clusters are to be planned. An executor of
+            your own: what deals clusters out by an ordered ``map(function, items)``.
+        address: of a running Ray, as ``ray.init`` takes it (``auto``: the one of this machine or job). Its Coordinator
+            is shared with others and stays. None: Ray is started when it is first needed, and ends with the planner.
+        shards: how many processes plan; None: as many as Ray has CPUs.
+    """
+
+    def __init__(
+        self, executor: Executor | str | None = "auto", address: str | None = None, *, shards: int | None = None
+    ) -> None:
+        self._executor = executor_called(executor)
+        self._address, self._shards = address, shards
+        self._connection: Connection | None = None
+        self._checked: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what was started for this planner."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def plan(
+        self,
+        fleet: FleetSnapshot,
+        catalog: Catalog | str | Path | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
+        scope: Scope | str = Scope.PENDING,
+        progress: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        compare_on_demand: bool = False,
+        warm: FleetPlan | None = None,
+    ) -> FleetPlan:
+        """As `raypipe.plan`, with this planner's executor."""
+        prices = _catalog(catalog)
+        wanted = _with_settings(fleet if warm is None else warmed(fleet, warm), settings)
+        options: dict[str, Any] = {"progress": progress, "stop": stop, "compare_on_demand": compare_on_demand}
+        made = self._plan_fleet(wanted)(wanted, prices, scope=_scope(scope), **options)
+        self._check(made, wanted, prices)
+        return dataclasses.replace(made, created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def _plan_fleet(self, fleet: FleetSnapshot) -> Callable[..., FleetPlan]:
+        """`plan_fleet`, here or by Ray."""
+        many = self._address is not None or len(fleet.clusters) > SERIAL_CLUSTERS
+        if self._executor == "ray" or (self._executor == "auto" and many):
+            return self._connected().plan_fleet
+        from raypipe.fleet import plan_fleet
+
+        return plan_fleet if isinstance(self._executor, str) else partial(plan_fleet, executor=self._executor)
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            from raypipe import __version__
+            from raypipe.actors.connection import Connection  # here: Ray takes a second to import
+
+            self._connection = Connection(self._address, __version__, self._shards)
+        return self._connection
+
+    def _check(self, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+        """Validate a plan, unless it is, to the byte, the one that was validated last."""
+        from raypipe.model.snapshot import digest
+        from raypipe.validation import check_plan
+
+        question = digest([plan.without_pools(), fleet, catalog.digest])
+        if question != self._checked:
+            check_plan(plan, fleet, catalog)
+            self._checked = question
 
 
 def warmed(fleet: FleetSnapshot, previous: FleetPlan) -> FleetSnapshot:
@@ -206,19 +304,17 @@ def _scope(given: Scope | str) -> Scope:
         raise SettingsError(f"scope: found {given!r}, expected one of {', '.join(Scope)}{hint}") from None
 
 
-def executor_called(given: Executor | str | None) -> Executor | None:
-    """The executor that a name stands for, None for one after another; SettingsError for a name that is none."""
+def executor_called(given: Executor | str | None) -> Executor | str:
+    """The executor, or the name of one (None: auto); SettingsError for a name that is none."""
+    if given is None:
+        return "auto"
+    if not isinstance(given, str) or given in EXECUTORS:
+        return given
     from raypipe.errors import SettingsError, nearest
 
-    if not isinstance(given, str):
-        return given
-    if given == "ray":
-        raise SettingsError("executor: found 'ray', which this version has not; expected auto or serial")
-    if given not in EXECUTORS:
-        near = nearest(given, EXECUTORS)
-        hint = f" (did you mean {near!r}?)" if near else ""
-        raise SettingsError(f"executor: found {given!r}, expected {' or '.join(EXECUTORS)}{hint}")
-    return None
+    near = nearest(given, EXECUTORS)
+    hint = f" (did you mean {near!r}?)" if near else ""
+    raise SettingsError(f"executor: found {given!r}, expected one of {', '.join(EXECUTORS)}{hint}")
 
 
 def _overridden(base: Settings | None, given: object) -> Settings:

@@ -100,6 +100,19 @@ Region = Annotated[
     str | None, typer.Option(metavar="NAME", show_default=False, help="The region, where nothing else says so.")
 ]
 
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|serial|ray",
+        help="serial: one cluster after another. ray: on many processes. auto: ray with --address or for 17 and more.",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", show_default=False, help="A running Ray to plan on; auto: the one of this machine or job."
+    ),
+]
 StateDir = Annotated[
     Path | None,
     typer.Option(
@@ -141,9 +154,8 @@ def plan(
     settings: SettingsFile = None,
     provider: Provider = None,
     region: Region = None,
-    executor: Annotated[
-        str, typer.Option(metavar="auto|serial", help="How clusters are dealt out: one after another, for now.")
-    ] = "auto",
+    executor: ExecutorName = "auto",
+    address: Address = None,
     time_budget: Annotated[
         float | None,
         typer.Option(
@@ -180,12 +192,14 @@ def plan(
         fleet = _with_state(fleet, state)
         prices = api.load_catalog(catalog)
         progress(f"planning {len(fleet.clusters)} cluster(s)")
-        with _stopping(time_budget, quiet=quiet) as stop:
+        # Ray tells on stdout of a process that died, which is no part of the result.
+        with _stopping(time_budget, quiet=quiet) as stop, contextlib.redirect_stdout(sys.stderr):
             made = api.plan(
                 fleet,
                 prices,
                 scope=scope,
                 executor=dealt_out,
+                address=address,
                 progress=progress,
                 stop=stop,
                 compare_on_demand=compare is not None,

@@ -8,7 +8,8 @@
     │   └── CatalogError     … and it is a catalogue
     ├── InvalidPlanError     a plan breaks its own promise: always our bug
     ├── ReplayError          a snapshot cannot be replayed against this catalogue
-    └── OutputError          a result cannot be written: a full disk, a file that is not ours
+    ├── OutputError          a result cannot be written: a full disk, a file that is not ours
+    └── ClusterError         a cluster that raypipe works on cannot be reached, or refuses
 
 "Cannot be placed" is a value in the plan, never an exception (see `raypipe.model.plan.Unplaced`).
 """
@@ -82,6 +83,10 @@ class ReplayError(RaypipeError):
 
 class OutputError(RaypipeError):
     """A result that was worked out cannot be written."""
+
+
+class ClusterError(RaypipeError):
+    """A cluster that raypipe works on cannot be reached, or refuses."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

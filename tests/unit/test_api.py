@@ -23,7 +23,6 @@ def test_an_executor_is_known_by_its_name(name: str | None) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        pytest.param({"executor": "ray"}, "executor: found 'ray', which this version has not", id="ray"),
         pytest.param({"executor": "seriel"}, "did you mean 'serial'?", id="an executor misspelt"),
         pytest.param({"scope": "whol"}, r"did you mean 'whole'\?", id="a scope misspelt"),
         pytest.param({"settings": 3}, "settings: found 3, expected Settings or a mapping", id="settings of no kind"),

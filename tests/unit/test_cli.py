@@ -139,8 +139,11 @@ def test_a_saved_plan_can_be_explained(tmp_path: Path, capsys: pytest.CaptureFix
         pytest.param(["plan", "x", "--scop", "whole"], "--scope", id="an option misspelt"),
         pytest.param(["plan", "x", "--certify"], "No such option: --certify", id="an option of a later version"),
         pytest.param(["plan", "x", "--scope", "whol"], "is not one of 'pending', 'whole'", id="a scope misspelt"),
-        pytest.param(["plan", "x", "--executor", "ray"], "which this version has not", id="ray"),
-        pytest.param(["plan", "x", "--executor", "rey"], "expected auto or serial", id="an executor misspelt"),
+        pytest.param(
+            ["plan", "x", "--executor", "rey"],
+            "expected one of auto, serial, ray (did you mean 'ray'?)",
+            id="an executor misspelt",
+        ),
         pytest.param(["plan", "x", "--time-budget", "-1"], "--time-budget", id="negative seconds"),
         pytest.param(["plan", "x", "--out", "no/such/folder/x"], "--out: found no folder", id="no folder to write to"),
         pytest.param(["plan", "x", "--out", "."], "--out: found a folder", id="a folder to write to"),

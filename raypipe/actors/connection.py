@@ -1,0 +1,155 @@
+"""A driver's connection to the Coordinator: asks for plans, sends what the Coordinator lacks, asks again if it died.
+
+The Coordinator is a named actor, so that every driver of a Ray cluster finds the same one. With an address it is
+detached and stays, with its memo, when the driver ends; without, it ends with the connection.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+
+from raypipe.actors.coordinator import NAME, NAMESPACE, CoordinatorActor, State
+from raypipe.actors.parcels import Missing, Packed, pack, unpack_whole
+from raypipe.actors.runtime import connect
+from raypipe.catalog import Catalog
+from raypipe.errors import ClusterError
+from raypipe.model.plan import FleetPlan
+from raypipe.model.snapshot import FleetSnapshot
+
+ATTEMPTS = 6
+"""How often a Coordinator that dies is asked again."""
+
+ASK_EVERY_S = 0.25
+"""How often progress is asked for, and `stop`."""
+
+BATCH_BYTES = 4 * 2**20
+"""Snapshots sent at once: what the object store holds of a fleet of any size."""
+
+
+class Connection:
+    """A running Ray with its Coordinator; close it. `version` is raypipe's."""
+
+    def __init__(self, address: str | None, version: str, shards: int | None = None) -> None:
+        self._runtime = connect(address, shards)
+        self._version, self._shards = version, shards
+        self._coordinator: Any = None
+        self._own = False
+
+    def close(self) -> None:
+        """End the Coordinator, if it is ours alone, and leave Ray as it was found."""
+        if self._coordinator is not None and self._own and ray.is_initialized():
+            ray.kill(self._coordinator)
+        self._coordinator = None
+        self._runtime.stop()
+
+    def plan_fleet(
+        self,
+        fleet: FleetSnapshot,
+        catalog: Catalog,
+        *,
+        progress: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> FleetPlan:
+        """`raypipe.fleet.plan_fleet` elsewhere: the same arguments but the executor, the same plan.
+
+        Raises what that raises, and ClusterError where Ray cannot be used.
+        """
+        packed = pack((fleet, catalog, options))
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._asked(packed, progress or (lambda _: None), stop or (lambda: False))
+            except RayTaskError as error:
+                raise (error.cause or error) from None
+            except RayActorError as error:
+                self._lost(error)
+                time.sleep(0.3 * attempt)
+            except RayError as error:
+                raise ClusterError(f"Ray: {str(error).strip().splitlines()[0]:.300}") from error
+        raise ClusterError(f"Ray: the Coordinator died {ATTEMPTS} times in a row: see the logs of Ray")
+
+    def state(self) -> State:
+        """What the Coordinator is and has done."""
+        state: State = ray.get(self._found().state.remote())
+        return state
+
+    def _lost(self, error: RayActorError) -> None:
+        """Ray starts a Coordinator that died again; one that was ended for good is looked for anew."""
+        if not isinstance(error, ActorUnavailableError):
+            self._coordinator = None
+            gc.collect()  # as long as a handle is left in some frame, Ray finds the dead one by the name
+
+    def _found(self) -> Any:
+        """The Coordinator, made where there is none; ClusterError for one of another version."""
+        if self._coordinator is None:
+            coordinator: Any
+            try:
+                coordinator = ray.get_actor(NAME, NAMESPACE)
+                self._own = False
+            except ValueError:
+                coordinator = self._made()
+                self._own = not self._runtime.shared
+            version: str = ray.get(coordinator.version.remote())
+            if version != self._version:
+                raise ClusterError(
+                    f"Ray: found a Coordinator of raypipe {version}, expected {self._version}; end it with "
+                    f"ray.kill(ray.get_actor({NAME!r}, {NAMESPACE!r})), or plan with its version"
+                )
+            self._coordinator = coordinator
+        return self._coordinator
+
+    def _made(self) -> Any:
+        options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "get_if_exists": True, "max_restarts": -1}
+        if self._runtime.shared:
+            options["lifetime"] = "detached"
+        return CoordinatorActor.options(**options).remote(self._version, self._shards)
+
+    def _asked(self, packed: Packed, progress: Callable[[str], None], stop: Callable[[], bool]) -> FleetPlan:
+        """Ask for the plan and send what is missing, until the plan comes."""
+        coordinator, request = self._found(), uuid.uuid4().hex
+        for _ in range(ATTEMPTS):
+            answer = self._waited(coordinator, request, packed, progress, stop)
+            if not isinstance(answer, Missing):
+                plan: FleetPlan = unpack_whole(answer)
+                return plan
+            catalogs = {digest: packed.catalogs[digest] for digest in answer.catalogs}
+            ray.get(coordinator.keep.remote({}, catalogs))
+            for batch in batches({digest: packed.clusters[digest] for digest in answer.clusters}):
+                ray.get(coordinator.keep.remote(batch, {}))
+        raise ClusterError("Ray: the fleet is more than the Coordinator can hold")
+
+    def _waited(
+        self, coordinator: Any, request: str, packed: Packed, progress: Callable[[str], None], stop: Callable[[], bool]
+    ) -> bytes | Missing:
+        """Wait for an answer, telling meanwhile what goes on and handing on the wish to stop."""
+        call, stopped, before = coordinator.plan.remote(request, packed.parcel), False, ""
+        while not ray.wait([call], timeout=ASK_EVERY_S)[0]:
+            if stop() and not stopped:
+                stopped = True
+                ray.get(coordinator.stop.remote(request))
+            if (told := ray.get(coordinator.told.remote(request))) != before:
+                progress(told)
+                before = told
+        answer: bytes | Missing = ray.get(call)
+        return answer
+
+
+def batches(entries: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+    """The entries in parts of about `BATCH_BYTES`.
+
+    >>> [list(part) for part in batches({"a": bytes(3 * 2**20), "b": bytes(2 * 2**20), "c": b""})]
+    [['a'], ['b', 'c']]
+    """
+    sizes = itertools.accumulate(len(data) for data in entries.values())
+    for _, part in itertools.groupby(
+        zip(entries.items(), sizes, strict=True), key=lambda one: (one[1] - 1) // BATCH_BYTES
+    ):
+        yield dict(entry for entry, _ in part)

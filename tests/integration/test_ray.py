@@ -1,0 +1,168 @@
+"""Planning on Ray: the same plan as in one process, whoever dies and however often it is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raypipe
+from raypipe import api
+from raypipe.actors.connection import Connection
+from raypipe.actors.coordinator import State
+from raypipe.errors import ClusterError
+from raypipe.model.plan import FleetPlan
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
+from tests.benchmark.instances import instance, write
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+SETTINGS = {"lp_rounds": 2, "search_nodes": 5}
+"""Little work a cluster: it is the carrying that is tested."""
+
+
+def cluster(folder: Path, number: int) -> ClusterSnapshot:
+    objects = instance("services", 60, 12, number)
+    (one,) = api.read(write(folder / str(number), objects), settings=SETTINGS).clusters
+    return dataclasses.replace(one, name=f"cluster-{number:02d}")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> FleetSnapshot:
+    """Eight clusters, the third of which cannot be read."""
+    clusters = [cluster(tmp_path_factory.mktemp("fleet"), number) for number in range(8)]
+    clusters[2] = ClusterSnapshot(name="broken", error="broken.yaml:3: found a list, expected a mapping")
+    return FleetSnapshot(clusters=tuple(clusters))
+
+
+@pytest.fixture(scope="module")
+def serial(fleet: FleetSnapshot) -> FleetPlan:
+    return raypipe.plan(fleet, executor="serial")
+
+
+@pytest.fixture(scope="module")
+def planner(local_ray: None) -> Iterator[raypipe.Planner]:  # noqa: ARG001 - it must be there first
+    with raypipe.Planner(executor="ray", shards=2) as planner:
+        yield planner
+
+
+def without_hour(plan: FleetPlan) -> str:
+    return "\n".join(line for line in plan.to_json().splitlines() if not line.startswith(' "created_at"'))
+
+
+def state(planner: raypipe.Planner) -> State:
+    assert planner._connection is not None
+    return planner._connection.state()
+
+
+@pytest.mark.parametrize("shards", [1, 3])  # before the test that first asks for `planner`, whose Coordinator stays
+def test_any_number_of_shards_makes_the_same_plan_and_leaves_nothing_behind(
+    shards: int, fleet: FleetSnapshot, serial: FleetPlan
+) -> None:
+    few = dataclasses.replace(fleet, clusters=fleet.clusters[:4])
+    with raypipe.Planner(executor="ray", shards=shards) as planner:
+        plan = planner.plan(few)
+        processes = state(planner)
+    assert plan.clusters == serial.clusters[:4]
+    assert gone(processes.pid, *processes.shards)
+
+
+def test_two_shards_plan_as_one_process_does(planner: raypipe.Planner, fleet: FleetSnapshot, serial: FleetPlan) -> None:
+    plan = planner.plan(fleet)
+    assert without_hour(plan) == without_hour(serial)
+    assert plan.pools == serial.pools
+    assert [one.error for one in plan.clusters if one.error is not None] == [fleet.clusters[2].error]
+
+
+def test_only_what_has_changed_is_planned_again(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
+    first = planner.plan(fleet)
+    before = state(planner).remembered
+    assert without_hour(planner.plan(fleet)) == without_hour(first)
+    assert state(planner).remembered == before + 1  # the fleet as a whole
+    changed = dataclasses.replace(fleet, clusters=(doubled(fleet.clusters[0]), *fleet.clusters[1:]))
+    assert without_hour(planner.plan(changed)) == without_hour(raypipe.plan(changed, executor="serial"))
+    assert state(planner).remembered == before + 1 + 7
+
+
+def doubled(cluster: ClusterSnapshot) -> ClusterSnapshot:
+    demand = tuple(dataclasses.replace(group, count=2 * group.count) for group in cluster.demand)
+    return dataclasses.replace(cluster, demand=demand)
+
+
+@pytest.mark.parametrize("victim", ["shard", "coordinator"])
+def test_a_process_killed_in_the_middle_changes_nothing(
+    victim: str, planner: raypipe.Planner, fleet: FleetSnapshot
+) -> None:
+    settings = SETTINGS | {"lp_rounds": {"shard": 3, "coordinator": 4}[victim]}  # nothing of it is remembered
+    planner.plan(FleetSnapshot(clusters=fleet.clusters[2:3]))
+    before = state(planner)
+    pid = before.pid if victim == "coordinator" else before.shards[-1]
+    killed = during(planner, fleet, settings, lambda: os.kill(pid, signal.SIGKILL))
+    assert without_hour(killed) == without_hour(raypipe.plan(fleet, settings=settings, executor="serial"))
+    after = state(planner)
+    if victim == "coordinator":
+        assert after.pid != before.pid
+        assert gone(*before.shards)
+    else:
+        assert (after.pid, after.deaths) == (before.pid, before.deaths + 1)
+
+
+def during(
+    planner: raypipe.Planner, fleet: FleetSnapshot, settings: Mapping[str, Any], act: Callable[[], None]
+) -> FleetPlan:
+    """Plan, and act once a cluster has been planned and others have not."""
+    acted: list[str] = []
+
+    def progress(line: str) -> None:
+        if not acted and line[:1].isdigit():
+            acted.append(line)
+            act()
+
+    plan = planner.plan(fleet, settings=settings, progress=progress)
+    assert acted, "the plan was made before anything could happen"
+    return plan
+
+
+def gone(*pids: int) -> bool:
+    """Whether processes end within seconds."""
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_stop_reaches_the_shards_and_is_not_remembered(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
+    one, settings = FleetSnapshot(clusters=fleet.clusters[4:5]), {"lp_rounds": 60, "search_nodes": 500}
+    stopped = planner.plan(one, settings=settings, stop=lambda: True)
+    whole = planner.plan(one, settings=settings)
+    assert without_hour(whole) == without_hour(raypipe.plan(one, settings=settings, executor="serial"))
+    assert stopped.clusters[0].work.lp_iterations < whole.clusters[0].work.lp_iterations
+
+
+def test_a_coordinator_is_found_by_its_name_and_left_to_who_made_it(
+    planner: raypipe.Planner, fleet: FleetSnapshot
+) -> None:
+    plan = planner.plan(fleet)
+    with raypipe.Planner(executor="ray") as other:
+        assert without_hour(other.plan(fleet)) == without_hour(plan)
+        assert state(other).pid == state(planner).pid
+    assert without_hour(planner.plan(fleet)) == without_hour(plan)
+
+
+def test_a_coordinator_of_another_version_is_refused(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
+    planner.plan(fleet)
+    with pytest.raises(ClusterError, match=r"found a Coordinator of raypipe .*, expected 0\.0\.0"):
+        Connection(None, "0.0.0").plan_fleet(fleet, api.load_catalog())
+
+
+def test_wrong_settings_are_told_as_in_one_process(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
+    settings = {"custom_shapes": ({"family": "n9", "usdPerVcpuHour": 1},)}
+    planned = planner.plan(fleet, settings=settings)
+    assert without_hour(planned) == without_hour(raypipe.plan(fleet, settings=settings, executor="serial"))
