@@ -54,10 +54,15 @@ class MasterLp:
 
     def add(self, kinds: Ints, patterns: Ints) -> None:
         """Add a column for each of `kinds` (P,) filled with `patterns` (P, K)."""
-        entries: Floats = np.concatenate((patterns[:, self._shapes].astype(np.float64), self._of_kind[kinds]), axis=1)
-        columns, rows = np.nonzero(entries)
-        starts = np.searchsorted(columns, np.arange(len(kinds)))
-        self._lp.add(self._problem.cost(kinds, patterns) / NANOS_PER_USD, starts, rows, entries[columns, rows])
+        pods, of_kind = patterns[:, self._shapes], self._of_kind[kinds]
+        column, row = np.nonzero(pods)
+        other_column, other_row = np.nonzero(of_kind)
+        owner = np.concatenate((column, other_column))
+        order = np.argsort(owner, kind="stable")
+        rows = np.concatenate((row, len(self._shapes) + other_row))[order]
+        values = np.concatenate((pods[column, row].astype(np.float64), of_kind[other_column, other_row]))[order]
+        starts = np.searchsorted(owner[order], np.arange(len(kinds)))
+        self._lp.add(self._problem.cost(kinds, patterns) / NANOS_PER_USD, starts, rows, values)
 
     def solve(self) -> Master | None:
         """Solve it; None where the patterns so far cannot cover the demand within the limits."""

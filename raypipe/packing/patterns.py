@@ -94,13 +94,6 @@ class PatternPool:
         return self._patterns[: self._count]
 
 
-def solve_master(problem: Problem, kinds: Ints, patterns: Ints, demand: Ints, effort: Effort) -> Master | None:
-    """Solve the LP over these patterns for `demand`; None where they cannot cover it within the limits."""
-    master = MasterLp(problem, demand, effort)
-    master.add(kinds, patterns)
-    return master.solve()
-
-
 @dataclass
 class Pricing:
     """Finds columns: fills the kinds that may give one, at smoothed prices."""

@@ -15,13 +15,10 @@ import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.fill import Measure, fill, floored
-from raypipe.packing.master import Master
-from raypipe.packing.patterns import PatternPool, Pricing, solve_master
+from raypipe.packing.patterns import PatternPool, Pricing
 from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
+from raypipe.packing.residual import ResidualLp
 from raypipe.quantities import NANOS_PER_USD
-
-MANY_ENTRIES, WORTH_KEEPING = 500_000, 0.4
-"""While diving in a large pool, patterns whose rest is worth less than this share of their node wait until needed."""
 
 AT_ONCE = 300
 """Where it is sure of none, a dive takes one doubtful fraction a step, and one more for every so many there are."""
@@ -62,6 +59,11 @@ class Ledger:
         self.demand -= pattern * count
         self.available[kind] -= count
         self.limits -= self.problem.weights[:, kind] * count
+
+    def residual(self) -> Problem:
+        """What is left, as a problem."""
+        most = np.where(self.problem.most < UNLIMITED, self.available, self.problem.most)
+        return replace(self.problem, demand=self.demand, most=most, limits=self.limits)
 
     def packing(self) -> Packing | None:
         """The packing, or None while some demand is left."""
@@ -123,52 +125,26 @@ def dive(pricing: Pricing, sure: float = SURE, start: Ledger | None = None) -> P
     problem = pricing.problem
     ledger = Ledger.of(problem) if start is None else start
     kinds_to_price = pricing.attractive(0.9)
-    prices: Floats | None = None
+    lp = ResidualLp(problem, pricing.pool, ledger.demand, pricing.effort)
     while ledger.demand.any():
         before = len(pricing.pool)
-        kinds, patterns, master = _solved(ledger, pricing, prices)
+        master = lp.solve_for(ledger.residual(), ledger.affordable())
         if master is not None and pricing.round(master, ledger.demand, 0, kinds_to_price):
-            kinds, patterns, master = _solved(ledger, pricing, prices)
+            master = lp.solve_for(ledger.residual(), ledger.affordable())
         if master is None:
             break
-        prices = master.pods
-        if not _fix(ledger, kinds, patterns, master.values, sure) and before == len(pricing.pool):
+        if not _fix(ledger, pricing.pool, master.values, sure) and before == len(pricing.pool):
             break
     cover(ledger, pricing, Measure.MAX)
     return ledger.packing()
 
 
-def _solved(ledger: Ledger, pricing: Pricing, prices: Floats | None) -> tuple[Ints, Ints, Master | None]:
-    """The master over the pool cut down to what is left: first over what is worth its price nearly, then over all."""
-    residual = _residual(ledger)
-    kinds, patterns = _clipped(ledger, pricing.pool)
-    if prices is not None and patterns.size > MANY_ENTRIES:
-        worth = patterns @ prices >= WORTH_KEEPING * ledger.problem.price[kinds] / NANOS_PER_USD
-        worth |= ledger.problem.most[kinds] < UNLIMITED
-        master = solve_master(residual, kinds[worth], patterns[worth], ledger.demand, pricing.effort)
-        if master is not None:
-            return kinds[worth], patterns[worth], master
-    return kinds, patterns, solve_master(residual, kinds, patterns, ledger.demand, pricing.effort)
-
-
-def _residual(ledger: Ledger) -> Problem:
-    """What is left, as a problem."""
-    problem = ledger.problem
-    most = np.where(problem.most < UNLIMITED, ledger.available, problem.most)
-    return replace(problem, demand=ledger.demand, most=most, limits=ledger.limits)
-
-
-def _clipped(ledger: Ledger, pool: PatternPool) -> tuple[Ints, Ints]:
-    """The pool's patterns cut down to what is left, on kinds that may still be had."""
-    patterns = np.minimum(pool.patterns, ledger.demand)
-    kinds = pool.kinds
-    useful = patterns.any(axis=1) & np.isin(kinds, ledger.affordable())
-    return kinds[useful], patterns[useful]
-
-
-def _fix(ledger: Ledger, kinds: Ints, patterns: Ints, values: Floats, sure: float) -> bool:
+def _fix(ledger: Ledger, pool: PatternPool, values: Floats, sure: float) -> bool:
     """Take whole nodes, then those the LP is nearly sure of, at least the largest; return whether any was taken."""
     taken = False
+    used = np.flatnonzero(values > 1e-6)
+    kinds, values = pool.kinds[used], values[used]
+    patterns = np.minimum(pool.patterns[used], ledger.demand)
     order = np.argsort(-values, kind="stable")
     for p in order[values[order] >= 1.0 - 1e-6]:
         kind, pattern = int(kinds[p]), patterns[p]

@@ -35,6 +35,9 @@ SIMPLEX_ITERATIONS = 200_000
 DUAL_TOLERANCE = 1e-10
 """The tightest that HiGHS knows: a pod may cost less than the usual 1e-7 $/h."""
 
+CHOSEN_BY_STATE = 0
+"""HiGHS' `simplex_strategy`: primal where the last basis is still feasible, as after new columns; else dual."""
+
 
 @cache
 def _without_banner() -> None:
@@ -169,6 +172,7 @@ class GrowingLp:
             ("threads", 1),
             ("simplex_iteration_limit", SIMPLEX_ITERATIONS),
             ("dual_feasibility_tolerance", DUAL_TOLERANCE),
+            ("simplex_strategy", CHOSEN_BY_STATE),
         ):
             self._highs.setOptionValue(option, value)
         lower = np.concatenate((at_least, np.full(len(at_most), -highspy.kHighsInf)))
@@ -201,6 +205,24 @@ class GrowingLp:
         self._highs.addCols(count, costs, np.zeros(count), upper, len(index), first, index, values)
         self._columns += count
         self._effort.columns += count
+
+    def change_rows(self, rows: Ints, at_least: Floats, at_most: Floats) -> None:
+        """Ask of `rows` that they lie between these amounts from now on; infinity asks nothing."""
+        self._highs.changeRowsBounds(len(rows), rows.astype(np.int32), at_least, at_most)
+
+    def change_entries(self, rows: Ints, columns: Ints, values: Floats) -> None:
+        """Give each of `columns` another value in its row."""
+        for row, column, value in zip(rows.tolist(), columns.tolist(), values.tolist(), strict=True):
+            self._highs.changeCoeff(row, column, value)
+
+    def change_costs(self, columns: Ints, costs: Floats) -> None:
+        """Give each of `columns` another cost."""
+        self._highs.changeColsCost(len(columns), columns.astype(np.int32), costs)
+
+    def close(self, columns: Ints) -> None:
+        """Take nothing of `columns` from now on."""
+        none = np.zeros(len(columns))
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), none, none)
 
     def solve(self, *, anew: bool = False) -> Solution | None:
         """Solve it, or return None where there is no solution.
