@@ -19,6 +19,7 @@ were admitted, until nothing changes.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -41,8 +42,9 @@ HEURISTIC_PRICE = 40
 """A check by packing everything anew costs as much as this many checks by MILP."""
 
 NO_LIMIT = 2**60
-PRICE_BESIDE_LIMIT = 0.01
-"""Weight of a node's price beside what it counts, where a limit is spared."""
+MOST_NANOS = 2**60
+DEARER_BY_LIMIT = (0.25, 1.0, 4.0, 16.0, 256.0)
+"""What all that a limit leaves costs more, in bounds, where the limit is to be spared: little first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,8 +170,8 @@ class Existence:
         if duals is None:
             return None if unruled is not None else False
         packing = self._covered(part, duals)
-        for q in np.flatnonzero(limits < NO_LIMIT).tolist():
-            packing = packing or self._covered(_sparing(part, q))
+        for times, q in itertools.product(DEARER_BY_LIMIT, np.flatnonzero(limits < NO_LIMIT).tolist()):
+            packing = packing or self._covered(_sparing(part, q, times * duals.usd_per_hour))
         if packing is not None and unruled is not None:
             packing = unruled.joined(packing)
         if packing is None or (unruled is not None and verify(whole, packing)):
@@ -243,11 +245,11 @@ class Existence:
             self.shown = collected(self.problem, [(int(j), a, int(c)) for j, a, c in rows])
 
 
-def _sparing(problem: Problem, limit: int) -> Problem:
-    """The problem at prices that spare one limit before all else: what counts little against it is cheap."""
-    counted = problem.weights[limit] / max(1, int(problem.weights[limit].max()))
-    share = problem.price / max(1, int(problem.price.max()))
-    return replace(problem, price=np.rint((counted + PRICE_BESIDE_LIMIT * share) * NANOS_PER_USD).astype(np.int64))
+def _sparing(problem: Problem, limit: int, usd_per_hour: float) -> Problem:
+    """The problem at prices by which all that a limit leaves costs so much more."""
+    each = usd_per_hour * NANOS_PER_USD / max(1, int(problem.limits[limit]))
+    dearer = np.minimum(np.rint(problem.price + each * problem.weights[limit]), MOST_NANOS)
+    return replace(problem, price=dearer.astype(np.int64))
 
 
 def _merged(problem: Problem, shown: Packing, added: Packing, kinds: Ints) -> Packing:

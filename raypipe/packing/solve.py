@@ -93,7 +93,7 @@ def solve(
     kinds = undominated(part)
     small = part.only_kinds(kinds)
     columns = warm.narrowed(problem, shapes, kinds) if warm is not None and settings.warm_lp_rounds else None
-    solved = _solve(small, settings, effort, stop, _seeds(known, shapes, kinds), found, columns)
+    solved = _solve(small, settings, effort, stop, _narrowed(known, shapes, kinds), found, columns)
     pods, worth = np.zeros(len(problem.demand)), np.full(len(problem.price), np.nan)
     pods[shapes], worth[kinds] = solved.pods, solved.worth
     packing = None
@@ -111,12 +111,13 @@ def solve(
     return solved if known is None else cheaper(problem, solved, known)
 
 
-def _seeds(known: Packing | None, shapes: Ints, kinds: Ints) -> list[tuple[int, Ints]]:
-    """The patterns of a known packing, as columns over `shapes` and `kinds`."""
-    if known is None:
-        return []
+def _narrowed(known: Packing | None, shapes: Ints, kinds: Ints) -> Packing | None:
+    """A known packing over `shapes` and `kinds`; None where it has a node of another kind."""
     number = {int(j): i for i, j in enumerate(kinds)}
-    return [(number[int(j)], a[shapes]) for j, a in zip(known.kinds, known.patterns, strict=True) if int(j) in number]
+    if known is None or not number.keys() >= set(known.kinds.tolist()):
+        return None
+    narrowed = np.array([number[int(j)] for j in known.kinds], dtype=np.int64)
+    return Packing(kinds=narrowed, patterns=known.patterns[:, shapes], counts=known.counts)
 
 
 def cheaper(problem: Problem, solved: Solved, other: Packing) -> Solved:
@@ -148,7 +149,7 @@ def _solve(
     settings: Settings,
     effort: Effort,
     stop: Callable[[], bool],
-    seeds: list[tuple[int, Ints]],
+    known: Packing | None,
     found: Found,
     warm: Columns | None,
 ) -> Solved:
@@ -163,7 +164,7 @@ def _solve(
         if again is not None:
             return again
     pricing = _pricing(problem, duals, effort)
-    first = _first_packing(problem, pricing)
+    first = min(_packings(_first_packing(problem, pricing), known), key=lambda one: one.worth(problem), default=None)
     if first is not None and first.usd_nanos(problem) <= _bound(duals) + 1:
         return _result(problem, first, duals, first.usd_nanos(problem), duals.kind, proven=True)
     listed = enumerate_fillings(problem, settings.enumerate_patterns)
@@ -172,8 +173,8 @@ def _solve(
         if exact is not None:
             return exact
     _tell(found, problem, first, _bound(duals))
-    for kind, pattern in seeds:
-        pricing.pool.add(kind, pattern)
+    if known is not None:
+        _pooled(pricing, known)
     pricing = replace(pricing, duals=strengthened(problem, duals, effort, settings.cut_rounds))
     return _improved(pricing, first, settings, stop, found)
 
@@ -264,6 +265,11 @@ def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:
         if packing is not None:
             found.append(_pooled(pricing, trim(problem, packing)))
     return min(found, key=lambda packing: packing.worth(problem), default=None)
+
+
+def _packings(*some: Packing | None) -> list[Packing]:
+    """Those that there are."""
+    return [one for one in some if one is not None]
 
 
 def _pooled(pricing: Pricing, packing: Packing) -> Packing:
