@@ -1,8 +1,9 @@
 """``python -m tests.benchmark``: the figures of this tree, on this machine, now. Exit 1 where a threshold is missed.
 
 Groups of rows: `main` (the default) plans by the whole command, as a user types it; `optimiser` measures the planning
-function in a warm process, against certified bounds; `peers` emulates two autoscalers on the same instances;
-`existing` plans beside nodes that are there already. `--rows` takes groups and rows: ``--rows services-1000,peers``
+function in a warm process, against certified bounds, `on-demand` the same without spot; `peers` emulates two
+autoscalers on the instances of both; `real` holds the emulation to what the real Karpenter was seen to pay; `existing`
+plans beside nodes that are there already. `--rows` takes groups and rows: ``--rows services-1000,peers``
 compares peers on that row alone. `--certify` first proves the bounds that are missing (minutes an instance).
 """
 
@@ -21,8 +22,10 @@ from tests.benchmark import certify, command, optimiser
 from tests.benchmark.optimiser import Instance, Measured
 from tests.benchmark.suite import ROWS, SHARED, Row
 
-GROUPS = ("main", "optimiser", "peers", "existing")
-COMPARED = tuple(row for row in ROWS if row.group == "optimiser" and row.pods >= optimiser.PEERS_FROM_PODS)
+GROUPS = ("main", "optimiser", "on-demand", "peers", "real", "existing")
+COMPARED = tuple(
+    row for row in ROWS if row.group in ("optimiser", "on-demand") and row.pods >= optimiser.PEERS_FROM_PODS
+)
 """Rows that peers are emulated on."""
 
 
@@ -64,7 +67,7 @@ def asked(words: list[str]) -> Asked:
     if unknown := [name for name in chosen if name not in names]:
         parser.error(f"--rows: {', '.join(unknown)}: expected any of {', '.join(sorted(names))}")
     rows = tuple(row for row in ROWS if row.name in chosen or row.group in chosen)
-    named = any(row.group == "optimiser" for row in rows)
+    named = any(row in COMPARED for row in rows)
     return Asked(
         main=frozenset(command.NAMES if "main" in chosen else set(chosen) & set(command.NAMES)),
         rows=rows,
@@ -79,7 +82,8 @@ def asked(words: list[str]) -> Asked:
 
 def listing() -> str:
     """The groups and their rows."""
-    of_group = {group: [row.name for row in ROWS if row.group == group] for group in ("optimiser", "existing")}
+    groups = ("optimiser", "on-demand", "real", "existing")
+    of_group = {group: [row.name for row in ROWS if row.group == group] for group in groups}
     lines = {"main": [*command.NAMES], **of_group, "peers": [row.name for row in COMPARED]}
     return "\n".join(f"{group:10} {' '.join(names)}" for group, names in lines.items())
 
@@ -104,7 +108,7 @@ def measured_rows(question: Asked, scratch: Path) -> Iterator[tuple[Measured, li
     """Measure each row that a table needs, certificates first where they are asked for."""
     catalog, certificates = load(question.catalog), certify.known()
     for row in ROWS:
-        if row not in question.rows and row.name not in question.peers:
+        if row.group == "real" or (row not in question.rows and row.name not in question.peers):
             continue
         made = optimiser.instances(row, question.seeds_from(row.seeds), catalog, scratch)
         for one in made if question.certify else ():
@@ -125,7 +129,7 @@ def proven(one: Instance, digest: str, seconds: float) -> certify.Certificate:
 def optimiser_tables(question: Asked, limits: Mapping[str, optimiser.Limits], scratch: Path) -> bool:
     """Print the tables of optimiser, existing nodes and peers; return whether they are within their thresholds."""
     good, peers, done = True, list[str](), dict[str, Measured]()
-    if question.rows:
+    if any(row.group != "real" for row in question.rows):
         print(optimiser.HEADER)
     for measured, made in measured_rows(question, scratch):
         row, done[measured.row.name] = measured.row, measured
@@ -134,14 +138,25 @@ def optimiser_tables(question: Asked, limits: Mapping[str, optimiser.Limits], sc
             good &= not measured.missed(limits.get(row.name, {}))
         if row.name in question.peers:
             compared = optimiser.compare(measured, made)
-            peers.append(compared.line())
-            good &= not compared.missed
+            peers.append(compared.line(command.PEERS["ratios"]))
+            good &= not compared.missed(command.PEERS["ratios"])
     if {"existing-1000", "existing-none"} <= done.keys():
         text, saved = optimiser.nodes_saved(done["existing-1000"], done["existing-none"])
         print(text)
         good &= saved
     if peers:
         print("\n".join((optimiser.PEERS_HEADER, *peers)))
+    return good
+
+
+def real_table(question: Asked, scratch: Path) -> bool:
+    """Print how the emulation of Karpenter stands to the real one; return whether it comes near."""
+    catalog, good = load(question.catalog), True
+    for row in (row for row in question.rows if row.group == "real"):
+        made = optimiser.instances(row, question.seeds_from(row.seeds), catalog, scratch)
+        text, near = optimiser.emulate(row, made).line(command.PEERS["real"][row.name], command.PEERS["near"])
+        print(text, flush=True)
+        good &= near
     return good
 
 
@@ -158,6 +173,7 @@ def main() -> int:
             good &= main_table(question, Path(scratch))
         if question.rows or question.peers:
             good &= optimiser_tables(question, command.OPTIMISER_THRESHOLDS, Path(scratch))
+            good &= real_table(question, Path(scratch))
     return 0 if good else 1
 
 

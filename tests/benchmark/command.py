@@ -27,6 +27,7 @@ from tests.benchmark.world import undominated, world_of
 _KEPT: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("thresholds.json").read_text())
 THRESHOLDS: dict[str, dict[str, Any]] = _KEPT["rows"]
 OPTIMISER_THRESHOLDS: dict[str, dict[str, Any]] = _KEPT["optimiser"]["rows"]
+PEERS: dict[str, Any] = _KEPT["peers"]
 NAMES = ("openb", "services", "gpu", "mixed", "catalogue", "help")
 COMMAND = "import sys; from raypipe.cli import main; sys.exit(main())"
 

@@ -189,28 +189,40 @@ def deployment(
     }
 
 
-def fleet(manifests: str, arch: str = "amd64+arm64", types: Sequence[str] = ()) -> dict[str, Any]:
-    """The fleet file: aws us-east-1, three zones, both capacity types, category t left out; `types`: only these."""
+def fleet(
+    manifests: str,
+    arch: str = "amd64+arm64",
+    types: Sequence[str] = (),
+    capacity_types: Sequence[str] = ("spot", "on-demand"),
+    categories: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The fleet file: aws us-east-1, three zones, category t left out.
+
+    types: only these. categories: only these, burstable ones at their list price, as Karpenter sees them.
+    """
     without_t = {"key": "karpenter.k8s.aws/instance-category", "operator": "NotIn", "values": ["t"]}
+    if categories:
+        without_t |= {"operator": "In", "values": list(categories)}
     chosen = [{"key": "node.kubernetes.io/instance-type", "operator": "In", "values": list(types)}] if types else []
     cluster = {
         "name": "benchmark",
         "provider": "aws",
         "region": "us-east-1",
         "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
-        "capacityTypes": ["spot", "on-demand"],
+        "capacityTypes": list(capacity_types),
         "arch": arch,
         "requirements": [without_t, *chosen],
         "manifests": [manifests],
     }
+    cluster |= {"settings": {"burstable": "list"}} if categories else {}
     return {"apiVersion": "raypipe.io/v1", "kind": "Fleet", "clusters": [cluster]}
 
 
-def write(folder: Path, objects: list[dict[str, Any]], types: Sequence[str] = ()) -> Path:
-    """Write a fleet folder; return it. `types`: the only instance types that may be bought."""
+def write(folder: Path, objects: list[dict[str, Any]], types: Sequence[str] = (), **entry: Sequence[str]) -> Path:
+    """Write a fleet folder; return it. `types`: the only instance types that may be bought; `entry`: as of `fleet`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "objects.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    (folder / "fleet.json").write_text(json.dumps(fleet("objects.json", types=types)))
+    (folder / "fleet.json").write_text(json.dumps(fleet("objects.json", types=types, **entry)))
     return folder
 
 

@@ -32,7 +32,10 @@ OLD_NODES, OLD_PODS, GONE = 100, 4_000, 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: `kind` says how an instance is made, `seeds` how many are planned unless asked otherwise."""
+    """One row: `kind` says how an instance is made, `seeds` how many are planned unless asked otherwise.
+
+    capacity_types, categories: what may be bought; no categories: all but t.
+    """
 
     name: str
     group: str
@@ -40,7 +43,13 @@ class Row:
     pods: int
     groups: int = 0
     seeds: int = 5
+    capacity_types: tuple[str, ...] = ("spot", "on-demand")
+    categories: tuple[str, ...] = ()
 
+
+ON_DEMAND = ("on-demand",)
+CMRT = ("c", "m", "r", "t")
+"""The families of the run of the real Karpenter that `real` rows are like."""
 
 ROWS = (
     Row(name="services-100", group="optimiser", kind="services", pods=100, groups=20),
@@ -59,6 +68,19 @@ ROWS = (
     Row(name="karpenter-1000", group="optimiser", kind="karpenter", pods=1_000),
     Row(name="karpenter-5000", group="optimiser", kind="karpenter", pods=5_000),
     Row(name="karpenter-20000", group="optimiser", kind="karpenter", pods=20_000),
+    Row(name="od-1000", group="on-demand", kind="services", pods=1_000, groups=100, capacity_types=ON_DEMAND),
+    Row(name="od-10000", group="on-demand", kind="services", pods=10_000, groups=100, capacity_types=ON_DEMAND),
+    Row(name="real", group="real", kind="services", pods=1_000, groups=97, seeds=3, categories=CMRT),
+    Row(
+        name="real-od",
+        group="real",
+        kind="services",
+        pods=1_000,
+        groups=97,
+        seeds=3,
+        capacity_types=ON_DEMAND,
+        categories=CMRT,
+    ),
     Row(name="existing-1000", group="existing", kind="existing", pods=1_000, groups=100),
     Row(name="existing-none", group="existing", kind="services", pods=1_000, groups=100),
 )
@@ -79,7 +101,8 @@ def folder_of(row: Row, seed: int, catalog: Catalog, scratch: Path) -> Path:
             types = _ordinary_types(catalog)
             chosen = np.random.default_rng(seed).choice(types, size=DIVERSE_TYPES, replace=False)
             return write(folder, instance("karpenter", row.pods, 0, seed), sorted(chosen.tolist()))
-    return write(folder, instance(row.kind, row.pods, row.groups, seed))
+    entry = {"capacity_types": row.capacity_types, "categories": row.categories}
+    return write(folder, instance(row.kind, row.pods, row.groups, seed), **entry)
 
 
 def openb(folder: Path, *, only_cpu: bool = False) -> Path:

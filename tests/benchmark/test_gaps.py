@@ -12,9 +12,11 @@ from raypipe.fleet import plan_fleet
 from raypipe.manifests import read_paths
 from raypipe.validation import check_plan
 from tests.benchmark.aggregated import aggregated_bound
-from tests.benchmark.command import THRESHOLDS
+from tests.benchmark.command import PEERS, THRESHOLDS
 from tests.benchmark.instances import instance, write
-from tests.benchmark.suite import SHARED, openb
+from tests.benchmark.optimiser import PEERS as EMULATIONS
+from tests.benchmark.optimiser import emulate, instances
+from tests.benchmark.suite import ROWS, SHARED, openb
 
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="no catalogue and traces beside this checkout")
 
@@ -36,6 +38,26 @@ def test_the_gap_to_the_aggregated_bound_is_within_its_threshold(
     assert bound <= plan.usd_per_hour.lower_bound + 1e-6
     assert plan.usd_per_hour.lower_bound <= plan.usd_per_hour.after
     assert plan.usd_per_hour.after / bound - 1 <= THRESHOLDS[kind]["gap_worst"]
+
+
+@pytest.mark.parametrize("name", ["services-1000", "od-1000"])
+def test_peers_pay_more_for_the_same_pods(name: str, catalog: Catalog, tmp_path: Path) -> None:
+    """One seed with spot and one without: no less than the goal for every seed."""
+    row = next(row for row in ROWS if row.name == name)
+    (made,) = instances(row, [1], catalog, tmp_path)
+    plan = plan_fleet(read_paths([made.folder]), catalog)
+    assert plan.unplaced == ()
+    for peer, goal in PEERS["ratios"].items():
+        bought = EMULATIONS[peer](made.world)
+        assert bought.wrong() == []
+        assert bought.usd_per_hour / plan.usd_per_hour.after >= goal["least"], peer
+
+
+@pytest.mark.parametrize("name", ["real", "real-od"])
+def test_the_emulated_karpenter_comes_near_the_real_one(name: str, catalog: Catalog, tmp_path: Path) -> None:
+    row = next(row for row in ROWS if row.name == name)
+    text, near = emulate(row, instances(row, range(1, 4), catalog, tmp_path)).line(PEERS["real"][name], PEERS["near"])
+    assert near, text
 
 
 def test_openb_is_placed_but_for_one_pod_that_fits_nothing(catalog: Catalog, tmp_path: Path) -> None:

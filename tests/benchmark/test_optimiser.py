@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmark.command import PEERS
 from tests.benchmark.measure import Figures
-from tests.benchmark.optimiser import Instance, Measured, compare, nodes_saved
+from tests.benchmark.optimiser import Compared, Emulated, Instance, Measured, compare, nodes_saved
 from tests.benchmark.small_worlds import BIG, HUGE, SMALL, world
 from tests.benchmark.suite import Row
 
@@ -70,9 +71,38 @@ def test_peers_are_compared_on_plans_that_place_as_much() -> None:
         "Karpenter-like, plain": [3.053],
         "Cluster Autoscaler-like": [1.053],
     }
-    assert compared.missed == []
+    assert compared.missed({}) == []
     dear = compare(row_of(replace(FIGURES, bought_usd_per_hour=0.99)), made[:1])
-    assert dear.missed == ["Karpenter-like, tuned"]
+    assert dear.missed({}) == ["Karpenter-like, tuned pays less"]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "want"),
+    [
+        pytest.param((1.2, 1.2), [], id="both goals"),
+        pytest.param((1.1, 1.2), ["Karpenter-like, tuned: mean below 1.16"], id="the mean"),
+        pytest.param((1.05, 1.4), ["Karpenter-like, tuned: least below 1.09"], id="one seed"),
+    ],
+)
+def test_ratios_to_peers_have_goals(ratios: tuple[float, ...], want: list[str]) -> None:
+    compared = Compared(row=ROW, ratios={"Karpenter-like, tuned": ratios, "Karpenter-like, plain": (3.0, 3.0)})
+    assert compared.missed(PEERS["ratios"]) == want
+    assert Compared(row=replace(ROW, kind="gpu"), ratios=compared.ratios).missed(PEERS["ratios"]) == []
+
+
+def test_pods_planned_a_second_are_those_of_the_slowest_seed() -> None:
+    measured = row_of(replace(FIGURES, final_s=0.1), replace(FIGURES, final_s=0.25))
+    assert measured.pods_per_s == 4000
+    assert measured.missed({"pods_per_s": 4000}) == []
+    assert measured.missed({"pods_per_s": 5000}) == ["pods_per_s below 5000"]
+
+
+def test_an_emulation_is_held_to_the_real_program_as_a_multiple_of_the_bound() -> None:
+    emulated = Emulated(row=ROW, above=(1.2, 1.4))
+    near, far = (emulated.line({"usd_per_hour": 1.5, "bound": 1.0}, most) for most in (0.25, 0.1))
+    assert (near[1], far[1]) == (True, False)
+    assert near[0].endswith("emulated 1.300 of (A)  real 1.500 (1.5 / 1 $/h)  -13.3%  ok")
+    assert far[0].endswith("MISSED: more than 10% apart")
 
 
 def test_existing_nodes_must_never_make_a_plan_dearer() -> None:
