@@ -91,6 +91,10 @@ class Settings:
     admission_checks: int = 400
     """Most feasibility checks while the order of admission is worked out under a limit."""
 
+    fleet_rounds: int = 8
+    """Most rounds in which clusters are packed again at the prices of what is scarce to the fleet. The bound is near
+    its best after 4 to 6; where clusters differ in theirs, the largest counts."""
+
     max_alternatives: int = 3
     """How many kinds of node not bought are listed with the reason."""
 
@@ -113,6 +117,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "neighbourhoods": (0, 100_000),
     "enumerate_patterns": (0, 1_000_000),
     "admission_checks": (1, 1_000_000),
+    "fleet_rounds": (1, 1_000),
     "max_alternatives": (0, 50),
     "expendable_below_priority": (-(2**31), 2**31),
 }

@@ -2,33 +2,24 @@
 
 Clusters are dealt out by an executor with an ordered `.map`; the core cannot tell whether that is a loop or many
 processes. A cluster whose input cannot be read keeps its error, and the others are planned. A limit of the fleet is
-what clusters share, and so is a quota that several are under: they are planned in their order, each within what those
-before it leave.
+what clusters share, and so is a quota that several are under: where such a limit binds, `scarce` divides it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from raypipe.catalog import Catalog
-from raypipe.errors import SettingsError
+from raypipe.fleet.clusters import Order, planned
 from raypipe.fleet.executor import Executor, Serial
 from raypipe.fleet.merge import merged
-from raypipe.fleet.shared import (
-    Shared,
-    bought_amounts,
-    contradictions,
-    kept_amounts,
-    shared_rows,
-    without_others_idle,
-)
-from raypipe.model.plan import Admission, ClusterPlan, FleetPlan, Note, Scope
+from raypipe.fleet.scarce import Scarcity, orders
+from raypipe.fleet.shared import contradictions, kept_amounts, shared_rows, without_others_idle
+from raypipe.model.plan import ClusterPlan, FleetPlan, Note, Scope
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
-from raypipe.planner import plan_cluster
 from raypipe.planner.limits import Limit
-from raypipe.quantities import usd
 
 
 def never() -> bool:
@@ -46,54 +37,102 @@ def plan_fleet(
     stop: Callable[[], bool] | None = None,
     compare_on_demand: bool = False,
 ) -> FleetPlan:
-    """Plan every cluster of the fleet; `created_at` is left to the caller, because the core reads no clock."""
-    stopped = stop or never
-    shared, wrong = shared_rows(fleet), contradictions(fleet)
-    one = partial(_plan, catalog=catalog, scope=scope, stop=stopped, compare_on_demand=compare_on_demand, wrong=wrong)
-    if executor is None and progress is not None:  # news from elsewhere would have to travel
-        one = partial(one, progress=progress)
-    if shared:
-        plans = _in_order(fleet, shared, one, progress)
-    else:
-        plans = []
-        for plan in (executor or Serial()).map(one, fleet.clusters):
-            plans.append(plan)
-            _tell(progress, plan, len(plans), len(fleet.clusters))
+    """Plan every cluster of the fleet; `created_at` is left to the caller, because the core reads no clock.
+
+    executor: deals clusters out; what it is given to map, functions and items, can be pickled (`stop`, where there is
+    one, has to be too), and each item has the `name` of its cluster. None: one after another, with more news for
+    `progress`.
+    """
+    run = _Run(fleet, catalog, scope, executor, progress, stop or never)
+    plans = run.plans()
+    if compare_on_demand:
+        narrowed = tuple(_without_spot_and_reserved(one) for one in fleet.clusters)
+        alone = _Run(dataclasses.replace(fleet, clusters=narrowed), catalog, scope, executor, None, stop or never)
+        plans = [_compared(plan, other) for plan, other in zip(plans, alone.plans(), strict=True)]
     return merged(fleet, catalog, scope, tuple(plans))
 
 
-def _plan(
-    cluster: ClusterSnapshot,
-    *,
-    catalog: Catalog,
-    scope: Scope,
-    stop: Callable[[], bool],
-    compare_on_demand: bool,
-    wrong: Mapping[str, str],
-    fleet_left: Mapping[str, int] | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> ClusterPlan:
-    """Plan one cluster, with what on-demand offerings alone would cost where asked for; `wrong`: why not, by name."""
-    if cluster.name in wrong:
-        return ClusterPlan(name=cluster.name, context=cluster.context, error=wrong[cluster.name])
+class _Run:
+    """All clusters planned once, within what they share."""
 
-    def found(cost: int, bound: int) -> None:
-        if progress is not None:
-            progress(f"{cluster.name}: ${usd(cost):.4g}/h to buy so far, bound ${usd(bound):.4g}/h")
+    def __init__(
+        self,
+        fleet: FleetSnapshot,
+        catalog: Catalog,
+        scope: Scope,
+        executor: Executor | None,
+        progress: Callable[[str], None] | None,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._fleet, self._scope, self._stop = fleet, scope, stop
+        self._executor, self._progress = executor or Serial(), progress
+        self._planned = partial(planned, catalog=catalog, scope=scope, stop=stop)
+        if executor is None and progress is not None:  # news from elsewhere would have to travel
+            self._planned = partial(self._planned, progress=progress)
+        shared = shared_rows(fleet)
+        kept = kept_amounts(shared, catalog, scope is Scope.PENDING)
+        left = {row: max(0, row.amount - amount) for row, amount in kept.items()}
+        self._scarcity = Scarcity(shared=shared, left=left, catalog=catalog)
 
-    try:
-        plan = plan_cluster(cluster, catalog, scope=scope, fleet_left=fleet_left, stop=stop, found=found)
-    except SettingsError as error:  # found only beside the catalogue; the other clusters go on
-        return ClusterPlan(name=cluster.name, context=cluster.context, error=str(error))
-    if not compare_on_demand or plan.error is not None:
+    def plans(self) -> list[ClusterPlan]:
+        """The plans in the order of the fleet's clusters; what is decided does not depend on that order."""
+        clusters, wrong = self._fleet.clusters, contradictions(self._fleet)
+        first = self._carried_out(
+            [
+                Order(cluster=one, wrong=wrong.get(one.name), fleet_left=self._scarcity.left_to(one) or None)
+                for one in clusters
+            ]
+        )
+        if not self._scarcity.shared:
+            return first
+        uses = [self._scarcity.use(plan, cluster) for plan, cluster in zip(first, clusters, strict=True)]
+        plans, scarce = list(first), list[Limit]()
+        while more := [row for row in self._scarcity.exceeded(uses) if row not in scarce]:
+            scarce = sorted((*scarce, *more), key=lambda row: (row.name, str(row.quota)))
+            concerned = [c for c, plan in enumerate(first) if self._counts(plan, clusters[c], scarce)]
+            plans = list(first)
+            for c, plan in zip(concerned, self._together([clusters[c] for c in concerned], scarce), strict=True):
+                plans[c] = plan
+            uses = [self._scarcity.use(plan, cluster) for plan, cluster in zip(plans, clusters, strict=True)]
+        return without_others_idle(self._scarcity.shared, plans)
+
+    def _counts(self, plan: ClusterPlan, cluster: ClusterSnapshot, rows: Sequence[Limit]) -> bool:
+        """Whether what a plan buys counts against any of these rows."""
+        use = self._scarcity.use(plan, cluster)
+        return any(use.get(row, 0) for row in rows)
+
+    def _together(self, clusters: Sequence[ClusterSnapshot], rows: Sequence[Limit]) -> list[ClusterPlan]:
+        """Plans of clusters that share scarce rows, in the order given; decided in the order of their names."""
+        if self._progress is not None:
+            names = ", ".join(row.name for row in rows)
+            self._progress(f"{names}: scarce, {len(clusters)} cluster(s) are planned again within what is left")
+        order = sorted(clusters, key=lambda one: one.name)
+        decided = orders(order, rows, self._scarcity, self._scope, self._executor, self._stop)
+        plans = {plan.name: plan for plan in self._carried_out(decided)}
+        return [plans[one.name] for one in clusters]
+
+    def _carried_out(self, orders: Sequence[Order]) -> list[ClusterPlan]:
+        plans: list[ClusterPlan] = []
+        for plan in self._executor.map(self._planned, orders):
+            plans.append(plan)
+            self._tell(plan, len(plans), len(orders))
+        return plans
+
+    def _tell(self, plan: ClusterPlan, done: int, clusters: int) -> None:
+        if self._progress is not None:
+            cost = f"${plan.usd_per_hour.after:.4g}/h, bound ${plan.usd_per_hour.lower_bound:.4g}/h"
+            self._progress(f"{done}/{clusters} {plan.name}: {plan.error.splitlines()[0] if plan.error else cost}")
+
+
+def _compared(plan: ClusterPlan, other: ClusterPlan) -> ClusterPlan:
+    """The plan with what on-demand offerings alone would cost, where they place as much."""
+    if plan.error is not None or other.error is not None:
         return plan
-    narrowed = _without_spot_and_reserved(cluster)
-    other = plan_cluster(narrowed, catalog, scope=scope, fleet_left=fleet_left, stop=stop)
     if _unplaced(other) > _unplaced(plan):
         message = (
             f"on-demand offerings alone leave {_unplaced(other)} pods unplaced, so their cost compares with nothing"
         )
-        note = Note(kind="on-demand-only", subject=cluster.name, count=_unplaced(other), message=message)
+        note = Note(kind="on-demand-only", subject=plan.name, count=_unplaced(other), message=message)
         return dataclasses.replace(plan, notes=(*plan.notes, note))
     cost = dataclasses.replace(plan.usd_per_hour, on_demand_only=other.usd_per_hour.after)
     return dataclasses.replace(plan, usd_per_hour=cost)
@@ -108,49 +147,3 @@ def _without_spot_and_reserved(cluster: ClusterSnapshot) -> ClusterSnapshot:
 
 def _unplaced(plan: ClusterPlan) -> int:
     return sum(entry.count for entry in plan.unplaced)
-
-
-def _in_order(
-    fleet: FleetSnapshot, shared: Shared, one: Callable[..., ClusterPlan], progress: Callable[[str], None] | None
-) -> list[ClusterPlan]:
-    """Plan the clusters in their order, each within what existing nodes and the clusters before it leave."""
-    catalog: Catalog = one.keywords["catalog"]  # type: ignore[attr-defined]
-    pending = one.keywords["scope"] is Scope.PENDING  # type: ignore[attr-defined]
-    left = {row: row.amount - amount for row, amount in kept_amounts(shared, catalog, pending).items()}
-    plans: list[ClusterPlan] = []
-    for cluster in fleet.clusters:
-        own = [row for row, clusters in shared.items() if any(under is cluster for under in clusters)]
-        names = {row: row.resource if row.quota is None else row.name for row in own}
-        plan = one(cluster, fleet_left={names[row]: max(0, left[row]) for row in own} if own else None)
-        for row, amount in bought_amounts(plan, cluster, catalog, own).items():
-            left[row] -= amount
-        plans.append(_in_order_of_clusters(plan, [row for row in own if len(shared[row]) > 1]))
-        _tell(progress, plan, len(plans), len(fleet.clusters))
-    return without_others_idle(shared, plans)
-
-
-def _in_order_of_clusters(plan: ClusterPlan, shared: Iterable[Limit]) -> ClusterPlan:
-    """Say of a plan under what clusters share that they were served in their order, not by priority across them."""
-    out = {entry.limit for entry in plan.unplaced}
-    quotas = [row.name for row in shared if row.quota is not None]
-    notes = []
-    if any(row.quota is None and row.name in out for row in shared):
-        message = "limits of the fleet were given to clusters in their order, not by priority across clusters"
-        notes.append(Note(kind="fleet-limit", subject=plan.name, message=message))
-    if scarce := [name for name in quotas if name in out or name in plan.bound.prices]:
-        message = (
-            f"{', '.join(scarce)}: given to the clusters that share it in their order, not by priority or price across "
-            "clusters; the bound holds within what was left"
-        )
-        notes.append(Note(kind="shared-quota", subject=plan.name, message=message))
-    if not notes:
-        return plan
-    exact = out.isdisjoint(row.name for row in shared)
-    admission = plan.admission if exact else Admission.HEURISTIC
-    return dataclasses.replace(plan, admission=admission, notes=(*plan.notes, *notes))
-
-
-def _tell(progress: Callable[[str], None] | None, plan: ClusterPlan, done: int, clusters: int) -> None:
-    if progress is not None:
-        cost = f"${plan.usd_per_hour.after:.4g}/h, bound ${plan.usd_per_hour.lower_bound:.4g}/h"
-        progress(f"{done}/{clusters} {plan.name}: {plan.error.splitlines()[0] if plan.error else cost}")

@@ -196,45 +196,12 @@ class Existence:
         return packing
 
     def _extended(self, demand: Ints) -> bool:
-        """Whether what is asked beside the packing shown fits into its free room and nodes bought within the limits."""
-        if self.shown is None or self.problem.is_ruled or self.problem.apart:
+        """Whether the packing shown can be extended to `demand`."""
+        if self.shown is None:
             return False
-        shown = self.shown
-        more = demand - shown.counts @ shown.patterns
-        if (more < 0).any():
-            return False
-        shapes = np.flatnonzero(more)
-        kinds = np.concatenate((self._kinds, shown.kinds))
-        room = self.problem.only_kinds(kinds)
-        bought = len(self._kinds)
-        used = np.concatenate(
-            (np.zeros((bought, room.capacity.shape[1]), dtype=np.int64), shown.patterns @ room.requests)
-        )
-        taken = shown.used(self.problem)[self._kinds]
-        free = np.concatenate((np.zeros(bought), np.ones(len(shown.kinds)))).astype(bool)
-        room = replace(
-            room,
-            demand=more,
-            capacity=room.capacity - used,
-            price=np.where(free, 0, room.price),
-            most=np.concatenate(
-                (room.most[:bought] - np.where(room.most[:bought] < UNLIMITED, taken, 0), shown.counts)
-            ),
-            weights=np.where(free, 0, room.weights),
-            limits=room.limits - shown.usage(self.problem),
-            admits=room.admits
-            & ~(free & np.array([bool(room.slicing) and room.slicing[j] is not None for j in range(len(free))])),
-        )
-        part = room.only_shapes(shapes)
-        unit_costs = unit_cost(part).min(axis=1)
-        ledger = Ledger.of(part)
-        prices = np.where(np.isfinite(unit_costs), np.maximum(unit_costs, 1e-9), 1e-9)
-        cover_at(ledger, prices, part.price / NANOS_PER_USD, Measure.MAX, np.arange(len(part.price)))
-        packing = ledger.packing()
-        if packing is None:
-            return False
-        self.shown = _merged(self.problem, shown, _widened(packing, shapes, len(demand)), self._kinds)
-        return True
+        packing = extended(self.problem, self.shown, demand, self._kinds)
+        self.shown = self.shown if packing is None else packing
+        return packing is not None
 
     def _show(self, demand: Ints, packing: Packing, limits: Ints) -> None:
         """Keep the packing of the largest demand seen."""
@@ -250,6 +217,39 @@ def _sparing(problem: Problem, limit: int, usd_per_hour: float) -> Problem:
     each = usd_per_hour * NANOS_PER_USD / max(1, int(problem.limits[limit]))
     dearer = np.minimum(np.rint(problem.price + each * problem.weights[limit]), MOST_NANOS)
     return replace(problem, price=dearer.astype(np.int64))
+
+
+def extended(problem: Problem, shown: Packing, demand: Ints, kinds: Ints) -> Packing | None:
+    """A packing with what is asked beside `shown` in its free room and on nodes of `kinds` bought within the limits."""
+    more = demand - shown.counts @ shown.patterns
+    if (more < 0).any() or problem.is_ruled or problem.apart:
+        return None
+    shapes = np.flatnonzero(more)
+    if not len(shapes):
+        return shown
+    bought = len(kinds)
+    room = problem.only_kinds(np.concatenate((kinds, shown.kinds)))
+    used = np.concatenate((np.zeros((bought, room.capacity.shape[1]), dtype=np.int64), shown.patterns @ room.requests))
+    taken = shown.used(problem)[kinds]
+    free = np.concatenate((np.zeros(bought), np.ones(len(shown.kinds)))).astype(bool)
+    sliced = np.array([bool(room.slicing) and room.slicing[j] is not None for j in range(len(free))])
+    room = replace(
+        room,
+        demand=more,
+        capacity=room.capacity - used,
+        price=np.where(free, 0, room.price),
+        most=np.concatenate((room.most[:bought] - np.where(room.most[:bought] < UNLIMITED, taken, 0), shown.counts)),
+        weights=np.where(free, 0, room.weights),
+        limits=room.limits - shown.usage(problem),
+        admits=room.admits & ~(free & sliced),
+    )
+    part = room.only_shapes(shapes)
+    unit_costs = unit_cost(part).min(axis=1)
+    ledger = Ledger.of(part)
+    prices = np.where(np.isfinite(unit_costs), np.maximum(unit_costs, 1e-9), 1e-9)
+    cover_at(ledger, prices, part.price / NANOS_PER_USD, Measure.MAX, np.arange(len(part.price)))
+    packing = ledger.packing()
+    return None if packing is None else _merged(problem, shown, _widened(packing, shapes, len(demand)), kinds)
 
 
 def _merged(problem: Problem, shown: Packing, added: Packing, kinds: Ints) -> Packing:

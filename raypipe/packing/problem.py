@@ -31,7 +31,7 @@ miss of each other, `Problem.cost`, and everything below compares by that. Where
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -92,6 +92,10 @@ class Problem:
     penalty: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     wishes: tuple[NodeWish, ...] = ()
     domain_wishes: tuple[DomainWish, ...] = ()
+
+    def __getstate__(self) -> dict[str, object]:
+        """What travels: its fields, and nothing that can be worked out again."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def limit_size(self) -> Floats:
@@ -197,6 +201,12 @@ class Problem:
     def under(self, limits: Ints) -> Problem:
         """The same problem under other limits."""
         other = replace(self, limits=limits)
+        other.__dict__["fits"] = self.fits
+        return other
+
+    def at_prices(self, price: Ints) -> Problem:
+        """The same problem at other prices of nodes, (J,)."""
+        other = replace(self, price=price)
         other.__dict__["fits"] = self.fits
         return other
 

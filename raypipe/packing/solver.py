@@ -71,6 +71,13 @@ class Effort:
     search_nodes: int = 0
     solver_calls: int = 0
 
+    def add(self, more: Effort) -> None:
+        """Count work that was done elsewhere."""
+        self.lp_iterations += more.lp_iterations
+        self.columns += more.columns
+        self.search_nodes += more.search_nodes
+        self.solver_calls += more.solver_calls
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:

@@ -15,7 +15,7 @@ from raypipe.catalog import Catalog
 from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.solve import nobody
-from raypipe.planner.decide import decide
+from raypipe.planner.decide import Verdict, decide
 from raypipe.planner.words import told
 
 
@@ -25,6 +25,7 @@ def plan_cluster(
     *,
     scope: Scope = Scope.PENDING,
     fleet_left: Mapping[str, int] | None = None,
+    verdict: Verdict | None = None,
     stop: Callable[[], bool] = lambda: False,
     found: Callable[[int, int], None] = nobody,
 ) -> ClusterPlan:
@@ -32,9 +33,12 @@ def plan_cluster(
 
     A snapshot that carries an error gives a plan that says so.
 
+    fleet_left: what existing nodes of all clusters leave of limits that they share (`limits_of`); None: none binds.
+    verdict: who is placed on which nodes, where a fleet has decided that for clusters that share what is scarce.
+
     `found` is told the cost of what is bought and its bound, in nano-dollars an hour, whenever a better packing is.
     """
     if snapshot.error is not None:
         return ClusterPlan(name=snapshot.name, context=snapshot.context, error=snapshot.error, excluded=(), notes=())
-    decision = decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, stop=stop, found=found)
+    decision = decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, verdict=verdict, stop=stop, found=found)
     return dataclasses.replace(told(decision, stop), pool=decision.pool)

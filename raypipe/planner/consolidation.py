@@ -20,7 +20,7 @@ from raypipe.packing.solver import Effort
 from raypipe.planner.constraints import Roles
 from raypipe.planner.decide import Decision
 from raypipe.planner.demand import Masks, Wanted, movable, resource_names, shapes_of
-from raypipe.planner.limits import Limits, limits_of, weight
+from raypipe.planner.limits import Limits, left_name, limits_of, weight
 from raypipe.planner.question import Sharing
 from raypipe.planner.rooms import Room
 from raypipe.planner.supply import kinds_of
@@ -90,8 +90,7 @@ def _limits(decision: Decision, emptied: Collection[int]) -> Limits:
     """What limits leave once these nodes are given back; of what clusters share, what this one may use by itself."""
     rooms = decision.supply.nodes
     left = {
-        row.resource if row.quota is None else row.name: row.amount
-        + sum(weight(row, rooms[number].existing.offering) for number in emptied)
+        left_name(row): row.amount + sum(weight(row, rooms[number].existing.offering) for number in emptied)
         for row in decision.limits.rows
         if row.of_fleet
     }

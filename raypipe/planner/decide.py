@@ -18,6 +18,7 @@ from raypipe.packing.solver import Effort
 from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Shapes, Wanted
 from raypipe.planner.limits import Limits
+from raypipe.planner.order import Candidate
 from raypipe.planner.pool import pool_of
 from raypipe.planner.question import Question, question_of
 from raypipe.planner.supply import Kinds, Supply
@@ -68,10 +69,36 @@ class Outcome:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """What a fleet has decided for one cluster, where clusters share what is scarce.
+
+    Attributes:
+        prices: σ of each scarce row, nano-dollars a unit.
+        times: how often each unit of the order of admission is placed. limits: number of what keeps the rest out.
+        solved: the packing, with the cluster's part of the bound. exact: whether the order is proven.
+    """
+
+    prices: Mapping[str, float]
+    times: tuple[int, ...]
+    limits: tuple[int | None, ...]
+    solved: Solved
+    exact: bool
+    effort: Effort
+
+
 def decision_id(
-    snapshot: ClusterSnapshot, catalog: Catalog, scope: Scope, fleet_left: Mapping[str, int] | None = None
+    snapshot: ClusterSnapshot,
+    catalog: Catalog,
+    scope: Scope,
+    fleet_left: Mapping[str, int] | None = None,
+    verdict: Verdict | None = None,
 ) -> str:
-    """12 hex digits over the digests of what the plan depends on, what is left of the fleet's limits among it."""
+    """12 hex digits over the digests of what the plan depends on, what is scarce to the fleet and its prices among it.
+
+    Of a verdict the packing is among it, too: two that buy otherwise must not share an id, and the other clusters, on
+    which the packing depends, are not.
+    """
     parts: tuple[object, ...] = (
         cluster_digest(snapshot),
         pool_digest(snapshot),
@@ -81,6 +108,10 @@ def decision_id(
     )
     if fleet_left is not None:
         parts = (*parts, fleet_left)
+    if verdict is not None:
+        packing = verdict.solved.packing
+        nodes = [] if packing is None else [packing.kinds.tolist(), packing.patterns.tolist(), packing.counts.tolist()]
+        parts = (*parts, verdict.prices, verdict.times, nodes)
     return digest(parts).removeprefix("sha256:")[:12]
 
 
@@ -90,20 +121,27 @@ def decide(
     *,
     scope: Scope,
     fleet_left: Mapping[str, int] | None = None,
+    verdict: Verdict | None = None,
     stop: Callable[[], bool] = lambda: False,
     found: Found = nobody,
 ) -> Decision:
-    """Work out who goes where; `found` is told of each better packing on the way."""
-    effort = Effort()
+    """Work out who goes where, or take it from the fleet's `verdict`; `found` is told of each better packing."""
+    name = decision_id(snapshot, catalog, scope, fleet_left, verdict)
     question = question_of(snapshot, catalog, scope=scope, fleet_left=fleet_left)
+    if verdict is not None:
+        units, exact = question.units(), verdict.exact
+        outcome = outcome_of(question, units, verdict.times, verdict.limits, verdict.solved, exact=exact)
+        return _decision(question, outcome, name, verdict.effort)
+    effort = Effort()
     solved = solve(question.problem, snapshot.settings, effort, stop, found=found, warm=question.warm)
-    outcome = Outcome(solved=solved, admitted=[one.count for one in question.placeable], kept_out={}, exact=True)
+    everybody = [one.count for one in question.placeable]
+    outcome = Outcome(solved=solved, admitted=everybody, kept_out={}, exact=True)
     if solved.packing is None:
         outcome = _admitted(question, effort, stop)
-    return decision_of(question, outcome, decision_id(snapshot, catalog, scope, fleet_left), effort)
+    return _decision(question, outcome, name, effort)
 
 
-def decision_of(question: Question, outcome: Outcome, name: str, effort: Effort) -> Decision:
+def _decision(question: Question, outcome: Outcome, name: str, effort: Effort) -> Decision:
     """The outcome, told of everybody who wanted a place."""
     number = {w: i for i, w in enumerate(question.chosen)}
     return Decision(
@@ -130,17 +168,29 @@ def _admitted(question: Question, effort: Effort, stop: Callable[[], bool]) -> O
     """Go through the order of admission, then pack those admitted at least cost."""
     problem, settings, units = question.problem, question.cluster.settings, question.units()
     outcome = admit(problem, [one.unit for one in units], settings, effort)
-    admitted, kept_out = [0] * len(question.chosen), dict[int, int | None]()
-    demand = np.zeros_like(problem.demand)
-    for one, times, limit in zip(units, outcome.times, outcome.limit, strict=True):
-        demand = demand + one.unit.pods * times
-        for number, count in one.pods.items():
-            admitted[number] += count * times
-            if times < one.unit.times:
-                kept_out.setdefault(number, limit)
-    reduced = problem.with_demand(demand)
+    pods = [one.unit.pods * times for one, times in zip(units, outcome.times, strict=True)]
+    demand = sum(pods, np.zeros_like(problem.demand))
     known = outcome.packing
     if known is not None and (known.counts @ known.patterns != demand).any():
         known = None
-    solved = solve(reduced, settings, effort, stop, known, warm=question.warm)
-    return Outcome(solved=solved, admitted=admitted, kept_out=kept_out, exact=outcome.exact)
+    solved = solve(problem.with_demand(demand), settings, effort, stop, known, warm=question.warm)
+    return outcome_of(question, units, outcome.times, outcome.limit, solved, exact=outcome.exact)
+
+
+def outcome_of(
+    question: Question,
+    units: Sequence[Candidate],
+    times: Sequence[int],
+    limits: Sequence[int | None],
+    solved: Solved,
+    *,
+    exact: bool,
+) -> Outcome:
+    """Who is placed where each of `units` is admitted so many times, and what keeps the rest of it out."""
+    admitted, kept_out = [0] * len(question.chosen), dict[int, int | None]()
+    for one, count, limit in zip(units, times, limits, strict=True):
+        for number, pods in one.pods.items():
+            admitted[number] += pods * count
+            if count < one.unit.times:
+                kept_out.setdefault(number, limit)
+    return Outcome(solved=solved, admitted=admitted, kept_out=kept_out, exact=exact)

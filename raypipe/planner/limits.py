@@ -34,7 +34,7 @@ class Limit:
 
     `reserved` is the (instance type, zone) of reserved capacity, whose nodes alone it counts, whatever their pool.
     `quota` is the quota that it stands for: it counts what that selects, and `outside` counts already elsewhere.
-    Of a limit `of_fleet`, `amount` is what existing nodes of all clusters and clusters planned before leave.
+    Of a row `of_fleet`, which clusters share, `amount` is what existing nodes of all of them leave.
     """
 
     name: str
@@ -132,8 +132,13 @@ def _canonical(quota: Quota) -> Quota:
     return replace(quota, gpu_kinds=tuple(sorted({gpu_name(kind) for kind in quota.gpu_kinds})))
 
 
+def left_name(row: Limit) -> str:
+    """What `limits_of` calls a row that clusters share."""
+    return row.resource if row.quota is None else row.name
+
+
 def _shared(row: Limit, left: int | None) -> Limit:
-    """The row of a quota of which other clusters leave so much; as it is where none shares it."""
+    """The row of a quota of which existing nodes of all clusters leave so much; as it is where none shares it."""
     return row if left is None else replace(row, amount=left, outside=0, of_fleet=True)
 
 

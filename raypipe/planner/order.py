@@ -24,9 +24,10 @@ type Place = tuple[int, bool, str, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
-    """A unit with what it is: pods of `wanted` by number, and the gang that it admits, or None."""
+    """A unit with what it is: its place, pods of `wanted` by number, and the gang that it admits, or None."""
 
     unit: Unit
+    place: Place
     pods: dict[int, int]
     gang: Gang | None = None
 
@@ -74,13 +75,13 @@ def _units(
 ) -> list[Candidate]:
     gang_units = {entry[3].name: number for number, entry in enumerate(entries) if entry[3] is not None}
     result = []
-    for _, pods, times, gang in entries:
+    for place, pods, times, gang in entries:
         after = None
         if gang is None:
             name = wanted[next(iter(pods))].gang
             after = gang_units.get(name) if name is not None else None
         unit = Unit(pods=_vector(pods, shapes), times=times, after=after)
-        result.append(Candidate(unit=unit, pods=pods, gang=gang))
+        result.append(Candidate(unit=unit, place=place, pods=pods, gang=gang))
     return result
 
 
@@ -89,3 +90,8 @@ def _vector(pods: dict[int, int], shapes: Shapes) -> Ints:
     for w, count in pods.items():
         vector[shapes.of[w]] += count
     return vector
+
+
+def across(place: Place, cluster: str) -> tuple[int, bool, str, str, str, int]:
+    """The place among the units of several clusters: the cluster's name comes after age and before key."""
+    return (*place[:3], cluster, *place[3:])

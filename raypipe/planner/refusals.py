@@ -57,11 +57,11 @@ def _entry(decision: Decision, w: int) -> Unplaced:
 
 
 def _left(decision: Decision, limit: int) -> str:
-    """What a limit leaves; of the fleet's a cluster is only told what the others left to it."""
+    """What a limit leaves; of one that clusters share, to all of them."""
     row = decision.limits.rows[limit]
     left = shown(row, int(decision.limits.left[limit]))
     if row.of_fleet:
-        return f"within the {left} that existing nodes and clusters before this one leave of {row.name}"
+        return f"within the {left} that existing nodes leave of {row.name} to all clusters"
     return f"{row.name} is {shown(row, row.amount)}; within the {left} that existing nodes leave"
 
 

@@ -13,24 +13,12 @@ import pytest
 from raypipe.cli import main
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
-LATER = {
-    "11-fleet-limit": "admission by priority across clusters under a limit of the fleet is not done yet",
-}
-
 CASES = sorted(path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/expect*.json"))
 
 pytestmark = pytest.mark.skipif(not CASES, reason="the golden cases (../shared/golden) are not here")
 
 
-def cases() -> list[object]:
-    """Every case by the name of its expectation, those of later versions marked."""
-    return [
-        pytest.param(case, marks=pytest.mark.skip(reason=LATER[name]) if (name := case.split("/")[0]) in LATER else ())
-        for case in CASES
-    ]
-
-
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", CASES)
 def test_the_plan_is_the_expected_one(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,7 +35,7 @@ def test_the_plan_is_the_expected_one(
     assert code == expected["exit"]
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", CASES)
 def test_the_table_and_the_objects_can_be_told_too(
     case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

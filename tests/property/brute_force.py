@@ -7,7 +7,7 @@ nodes to buy for those admitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.property.cases import Case, Existing, Kind, Pod
@@ -58,37 +58,39 @@ def _place(unit: list[Pod]) -> tuple[int, int, str, str]:
 
 def _cheapest(case: Case, pods: Sequence[Pod], within: Within) -> int | None:
     """The least cents of bought nodes that place all of `pods` within the limits, or None."""
-    best: list[int | None] = [None]
+    costs = (sum(kind.cents for kind in kinds) for kinds in ways(case, pods) if within(case, kinds))
+    return min(costs, default=None)
+
+
+def ways(case: Case, pods: Sequence[Pod]) -> Iterator[tuple[Kind, ...]]:
+    """The nodes bought by each way to place all of `pods` within the limits of the case."""
     existing: list[list[Pod]] = [[] for _ in case.nodes]
     bought: list[tuple[Kind, list[Pod]]] = []
 
-    def place(index: int, cents: int) -> None:
-        if best[0] is not None and cents >= best[0] and not case.limits:
-            return
+    def place(index: int) -> Iterator[tuple[Kind, ...]]:
         if index == len(pods):
-            kinds = [kind for kind, _ in bought]
-            if _within(case, kinds) and within(case, kinds) and (best[0] is None or cents < best[0]):
-                best[0] = cents
+            kinds = tuple(kind for kind, _ in bought)
+            if _within(case, kinds):
+                yield kinds
             return
         pod = pods[index]
         for node, there in zip(case.nodes, existing, strict=True):
             if _holds_existing(node, [*there, pod]):
                 there.append(pod)
-                place(index + 1, cents)
+                yield from place(index + 1)
                 there.pop()
         for kind, there in list(bought):
             if _holds(kind, [*there, pod]):
                 there.append(pod)
-                place(index + 1, cents)
+                yield from place(index + 1)
                 there.pop()
         for kind in case.kinds:
             if _holds(kind, [pod]):
                 bought.append((kind, [pod]))
-                place(index + 1, cents + kind.cents)
+                yield from place(index + 1)
                 bought.pop()
 
-    place(0, 0)
-    return best[0]
+    yield from place(0)
 
 
 def _holds(kind: Kind, pods: Sequence[Pod]) -> bool:
@@ -120,13 +122,14 @@ def _holds_existing(node: Existing, pods: Sequence[Pod]) -> bool:
 def _within(case: Case, bought: Sequence[Kind]) -> bool:
     """Whether kept and bought nodes are within the limits; one exceeded by kept nodes alone lets nothing be bought."""
     for name, limit in case.limits.items():
-        kept = sum(_counts(name, node.kind) for node in case.nodes)
-        if sum(_counts(name, kind) for kind in bought) > max(0, limit - kept):
+        kept = sum(counts(name, node.kind) for node in case.nodes)
+        if sum(counts(name, kind) for kind in bought) > max(0, limit - kept):
             return False
     return True
 
 
-def _counts(name: str, kind: Kind) -> int:
+def counts(name: str, kind: Kind) -> int:
+    """What one node of a kind counts against a limit."""
     return {
         "cpu": kind.vcpu * 1000,
         "memory": kind.memory_mib,

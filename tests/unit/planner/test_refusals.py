@@ -53,10 +53,8 @@ def test_members_beyond_a_gang_under_a_limit_are_not_said_to_wait_for_it(catalog
 
 
 def test_a_limit_of_the_fleet_is_told_by_what_is_left_of_it(catalog: Catalog) -> None:
-    """Two clusters under 0.5 $/h: the first buys for 0.4, which leaves 0.1 to the second."""
+    """Two clusters under 0.5 $/h: the first buys for 0.4, and the second comes after it."""
     both = cluster(pods("x", 8000), name="a"), cluster(pods("x", 4000), name="b")
     (entry,) = planned_fleet(catalog, *both, limits={"usdPerHour": 500_000_000}).clusters[1].unplaced
     assert (entry.reason, entry.limit) == ("limit", "fleet/usdPerHour")
-    assert (
-        "within the $0.1/h that existing nodes and clusters before this one leave of fleet/usdPerHour" in entry.message
-    )
+    assert "within the $0.5/h that existing nodes leave of fleet/usdPerHour to all clusters" in entry.message

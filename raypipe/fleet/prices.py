@@ -1,0 +1,209 @@
+"""What is scarce gets a price, and each cluster is packed again under it, a fixed number of rounds.
+
+Who is admitted is decided before (`admission`); here the n_c are fixed and Σ_c price is minimised within what is left L
+of the scarce rows. With V_c(σ) the least cost of cluster c where a unit of row q costs σ_q more (`packing.scarce`)::
+
+    round 1      σ = 0: each cluster for itself; where that is within L, it is the answer
+    round r      σ = half of the master's prices (`choice`), half of those of the best bound so far
+    bound        max over rounds of Σ_c V_c(σ) − σ·L        (V_c by its own bound, so it is one too)
+    repair       of all packings seen, one a cluster, at least cost within L
+
+The packings that admission showed are among them, so that the repair never fails. Gangs and whole nodes make the answer
+to a price jump, so the rounds do not "agree" in general: they are counted, not waited for.
+
+What a cluster's own bound says: with A_c its part of L, what it uses and a share of what all leave, V_c(σ) − σ·A_c is
+below the cost of whatever places its pods within A_c. These add up to the bound above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raypipe.fleet.admission import Admitted
+from raypipe.fleet.choice import Columns, chosen, prices
+from raypipe.fleet.executor import Executor
+from raypipe.fleet.frames import Frame
+from raypipe.packing import warm
+from raypipe.packing.arrays import Floats, Ints
+from raypipe.packing.problem import Packing, Problem
+from raypipe.packing.scarce import repriced
+from raypipe.packing.solve import Solved, solve
+from raypipe.packing.solver import Effort
+from raypipe.quantities import NANOS_PER_USD
+from raypipe.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """One cluster's problem at the prices of a round; `known` is a packing of it, `warm` what the last round knew."""
+
+    name: str
+    problem: Problem
+    settings: Settings
+    known: Packing | None
+    warm: warm.Columns | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What it came to, and the work that it took."""
+
+    solved: Solved
+    effort: Effort
+
+
+def answered(asked: Asked) -> Answer:
+    """Pack one cluster at the prices that its problem has."""
+    effort = Effort()
+    solved = solve(asked.problem, asked.settings, effort, known=asked.known, warm=asked.warm)
+    return Answer(solved=solved, effort=effort)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Divided:
+    """What the division came to: `prices` σ (Q,), nano-dollars a unit, and each cluster's packing with its bound."""
+
+    prices: Floats
+    solved: tuple[Solved, ...]
+
+
+def divide(
+    frames: Sequence[Frame],
+    admitted: Sequence[Admitted],
+    left: Ints,
+    efforts: Sequence[Effort],
+    executor: Executor,
+    rounds: int,
+    stop: Callable[[], bool],
+) -> Divided:
+    """Pack what is admitted at little cost within what is `left` of what is scarce, (Q,); `efforts` are added to."""
+    division = _Division(frames, admitted, left, efforts)
+    for number in range(rounds):
+        division.ask(executor)
+        if (number == 0 and division.is_within()) or stop() or not division.reprice():
+            break
+    return division.outcome()
+
+
+class _Division:
+    """The rounds so far."""
+
+    def __init__(
+        self, frames: Sequence[Frame], admitted: Sequence[Admitted], left: Ints, efforts: Sequence[Effort]
+    ) -> None:
+        self._frames, self._left, self._efforts = frames, left, efforts
+        self._problems = [frame.problem.with_demand(one.demand) for frame, one in zip(frames, admitted, strict=True)]
+        self._packings = [[one.packing] for one in admitted]
+        self._warm = [frame.warm for frame in frames]
+        self._prices: Floats = np.zeros(len(left))
+        self._last: list[Solved] = []
+        self._best: tuple[int, Floats, list[Solved]] | None = None
+
+    def ask(self, executor: Executor) -> None:
+        """One round: every cluster at the prices as they are."""
+        asked = [
+            Asked(
+                name=frame.name,
+                problem=repriced(problem, frame.rows, frame.priced(self._prices)),
+                settings=frame.settings,
+                known=self._cheapest(c),
+                warm=self._warm[c],
+            )
+            for c, (frame, problem) in enumerate(zip(self._frames, self._problems, strict=True))
+        ]
+        answers = list(executor.map(answered, asked))
+        self._last = [answer.solved for answer in answers]
+        for c, answer in enumerate(answers):
+            self._efforts[c].add(answer.effort)
+            self._warm[c] = answer.solved.columns or self._warm[c]
+            if answer.solved.packing is not None:
+                self._packings[c].append(answer.solved.packing)
+        bound = sum(one.bound_usd_nanos for one in self._last) - self._paid(self._left)
+        if self._best is None or bound > self._best[0]:
+            self._best = bound, self._prices, self._last
+
+    def is_within(self) -> bool:
+        """Whether the last answers are within what is left together."""
+        last = [packings[-1] for packings in self._packings]
+        use = [frame.use(one, len(self._left)) for frame, one in zip(self._frames, last, strict=True)]
+        return bool((np.sum(use, axis=0) <= self._left).all())
+
+    def reprice(self) -> bool:
+        """Take the next prices; False where they would be the same again."""
+        master = prices(self._columns(), self._left, self._efforts[0])
+        best = self._best[1] if self._best is not None else self._prices
+        if master is None or np.allclose(master, self._prices, rtol=1e-9):
+            return False
+        self._prices = master if not best.any() else (master + best) / 2
+        return True
+
+    def _cheapest(self, c: int) -> Packing:
+        """Of the packings known of a cluster, the cheapest at the prices as they are."""
+        frame = self._frames[c]
+
+        def paid(packing: Packing) -> float:
+            use = frame.use(packing, len(self._left))
+            return packing.usd_nanos(frame.problem) + float(self._prices @ use)
+
+        return min(self._packings[c], key=paid)
+
+    def _columns(self) -> list[Columns]:
+        return [
+            Columns(
+                cost_usd_nanos=np.array([one.usd_nanos(frame.problem) for one in packings], dtype=np.int64),
+                use=np.array([frame.use(one, len(self._left)) for one in packings], dtype=np.int64),
+            )
+            for frame, packings in zip(self._frames, self._packings, strict=True)
+        ]
+
+    def _paid(self, use: Ints, at: Floats | None = None) -> int:
+        """What this much of what is scarce costs, rounded up."""
+        return int(np.ceil(float((self._prices if at is None else at) @ use)))
+
+    def outcome(self) -> Divided:
+        """The repair, and the bounds at the best prices."""
+        if self._best is None:
+            raise ValueError("no round was asked for")
+        bound, best, solved = self._best
+        columns = self._columns()
+        numbers = chosen(columns, self._left, self._efforts[0], self._frames[0].settings.search_nodes)
+        numbers = self._no_worse(columns, numbers)
+        uses = [one.use[p] for one, p in zip(columns, numbers, strict=True)]
+        bounds = [one.bound_usd_nanos - self._paid(use, best) for one, use in zip(solved, uses, strict=True)]
+        return Divided(
+            prices=best,
+            solved=tuple(
+                self._told(c, solved[c], self._packings[c][p], own, best)
+                for c, (p, own) in enumerate(zip(numbers, _shares(bounds, bound), strict=True))
+            ),
+        )
+
+    def _no_worse(self, columns: Sequence[Columns], numbers: tuple[int, ...] | None) -> tuple[int, ...]:
+        """The packings chosen, or those of admission where there are none or they are cheaper."""
+
+        def cost(numbers: tuple[int, ...]) -> int:
+            return sum(int(one.cost_usd_nanos[p]) for one, p in zip(columns, numbers, strict=True))
+
+        first = (0,) * len(columns)
+        return first if numbers is None or cost(first) < cost(numbers) else numbers
+
+    def _told(self, c: int, solved: Solved, packing: Packing, bound: int, best: Floats) -> Solved:
+        """A cluster's answer at the best prices with the packing that it got and its own bound."""
+        frame = self._frames[c]
+        limits = solved.limits.copy()
+        limits[frame.rows] += frame.priced(best) * frame.problem.limit_size[frame.rows] / NANOS_PER_USD
+        cost = packing.usd_nanos(frame.problem)
+        bound = min(bound, cost)
+        return replace(solved, packing=packing, bound_usd_nanos=bound, limits=limits, proven=bound == cost)
+
+
+def _shares(bounds: Sequence[int], total: int) -> list[int]:
+    """The bounds of clusters scaled down so that they add up to no more than `total`, and to nothing below 0."""
+    own = [max(0, bound) for bound in bounds]
+    whole = sum(own)
+    if whole <= total:
+        return own
+    return [bound * max(0, total) // whole for bound in own]

@@ -1,0 +1,149 @@
+"""Small random fleets: two or three clusters of few pods, and one or two limits over all of them.
+
+`best_fleet` knows only the numbers of a case: it lists what every cluster could buy for every part of its pods, and
+tries all together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from raypipe.model.snapshot import FleetSnapshot
+from raypipe.settings import Settings
+from tests.property.brute_force import counts, ways
+from tests.property.cases import Case, Existing, Kind, Pod, random_case, snapshot
+
+SIZES = {"cpu": 1, "memory": 2**20, "nvidia.com/gpu": 1, "nodes": 1, "usdPerHour": 10**7}
+
+
+@dataclasses.dataclass(frozen=True)
+class FleetCase:
+    """Clusters by name, which buy of the same kinds; limits as in a case of one cluster: millicores, MiB, cents."""
+
+    clusters: dict[str, Case]
+    limits: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class BestFleet:
+    """Pods admitted, by cluster and key, and cents an hour of nodes bought."""
+
+    admitted: frozenset[tuple[str, str]]
+    cents: int
+
+
+def fleet_case(seed: int) -> FleetCase:
+    """The case of a seed."""
+    draw = random.Random(seed + 5_000_000)
+    kinds = _kinds(draw)
+    names = draw.sample(("a", "b", "c"), draw.choice((2, 2, 3)))
+    clusters = {name: _cluster(kinds, draw, most=4 if len(names) == 2 else 3) for name in names}
+    return FleetCase(clusters, _limits(draw))
+
+
+def _kinds(draw: random.Random) -> tuple[Kind, ...]:
+    """Four kinds, so that there is something to choose: what costs less may count more."""
+    while len(kinds := random_case(draw.randrange(10**6)).kinds) < 4:
+        pass
+    return kinds
+
+
+def _cluster(kinds: tuple[Kind, ...], draw: random.Random, most: int) -> Case:
+    drawn = random_case(draw.randrange(10**6))
+    pods = [
+        dataclasses.replace(
+            pod,
+            gpus=draw.choice((0, 0, 1)) if any(kind.gpus for kind in kinds) else 0,
+            on_demand=False,
+            priority=draw.choice((0, 0, 100)),
+            created=draw.choice((None, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")),
+        )
+        for pod in drawn.pods[:most]
+    ]
+    nodes = []
+    for node in drawn.nodes[:1]:
+        kind = draw.choice(kinds)
+        used = min(node.used_cpu_m, kind.cpu_m), min(node.used_mib, kind.allocatable_mib)
+        nodes.append(Existing(node.name, kind, *used, labelled=False))
+    limits = {"nodes": draw.randint(1, 3)} if draw.random() < 0.15 else {}
+    return Case(kinds, tuple(pods), tuple(nodes), limits)
+
+
+def _limits(draw: random.Random) -> dict[str, int]:
+    possible = {
+        "cpu": draw.choice((8, 10, 12, 14, 16, 20)) * 1000,
+        "memory": draw.choice((16, 24, 32, 48)) * 1024,
+        "nvidia.com/gpu": draw.choice((0, 1, 2, 3)),
+        "nodes": draw.choice((2, 3, 4)),
+        "usdPerHour": draw.randint(10, 120),
+    }
+    return {name: possible[name] for name in draw.sample(sorted(possible), draw.choice((1, 1, 2)))}
+
+
+def fleet_snapshot(case: FleetCase, settings: Settings | None = None) -> FleetSnapshot:
+    """The case as raypipe sees it."""
+    clusters = tuple(
+        dataclasses.replace(snapshot(one).clusters[0], name=name, settings=settings or Settings())
+        for name, one in case.clusters.items()
+    )
+    return FleetSnapshot(clusters=clusters, limits={name: most * SIZES[name] for name, most in case.limits.items()})
+
+
+def best_fleet(case: FleetCase) -> BestFleet:
+    """Admission over all clusters first, then the least cost for those admitted."""
+    left = tuple(
+        max(0, most - sum(counts(name, node.kind) for one in case.clusters.values() for node in one.nodes))
+        for name, most in case.limits.items()
+    )
+
+    @cache
+    def options(cluster: str, pods: frozenset[Pod]) -> frozenset[tuple[int, tuple[int, ...]]]:
+        """What packings of these pods cost and count."""
+        return frozenset(
+            (
+                sum(kind.cents for kind in kinds),
+                tuple(sum(counts(name, kind) for kind in kinds) for name in case.limits),
+            )
+            for kinds in ways(case.clusters[cluster], sorted(pods, key=lambda pod: pod.key))
+        )
+
+    def cheapest(chosen: dict[str, frozenset[Pod]]) -> int | None:
+        lists = [options(cluster, pods) for cluster, pods in sorted(chosen.items())]
+        costs = [
+            sum(cents for cents, _ in together)
+            for together in itertools.product(*lists)
+            if all(sum(use[q] for _, use in together) <= most for q, most in enumerate(left))
+        ]
+        return min(costs, default=None)
+
+    chosen: dict[str, frozenset[Pod]] = dict.fromkeys(case.clusters, frozenset())
+    for cluster, unit in sorted(_units(case), key=_place):
+        with_it = chosen | {cluster: chosen[cluster] | frozenset(unit)}
+        if cheapest(with_it) is not None:
+            chosen = with_it
+    cents = cheapest(chosen)
+    assert cents is not None
+    return BestFleet(frozenset((name, pod.key) for name, pods in chosen.items() for pod in pods), cents)
+
+
+def _units(case: FleetCase) -> Iterator[tuple[str, Sequence[Pod]]]:
+    """Pods that are admitted together, with their cluster."""
+    for name, one in case.clusters.items():
+        gangs: dict[str, list[Pod]] = {}
+        for pod in one.pods:
+            if pod.gang is None:
+                yield name, [pod]
+            else:
+                gangs.setdefault(pod.gang, []).append(pod)
+        yield from ((name, members) for members in gangs.values())
+
+
+def _place(entry: tuple[str, Sequence[Pod]]) -> tuple[int, bool, str, str, str]:
+    cluster, unit = entry
+    created = min((pod.created for pod in unit if pod.created), default=None)
+    priority = max(pod.priority for pod in unit)
+    return (-priority, created is None, created or "", cluster, min(pod.key for pod in unit))
