@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.catalog import Catalog
-from raypipe.model.plan import Scope
+from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.admission import Unit
 from raypipe.packing.arrays import Floats, Ints
@@ -80,8 +80,8 @@ class Framing:
         return self.cluster.name
 
 
-def framed(asked: Framing, *, catalog: Catalog, scope: Scope) -> Frame:
-    """Bring a cluster down to its frame."""
+def framed(asked: Framing, *, catalog: Catalog, scope: Scope) -> Frame | ClusterPlan:
+    """Bring a cluster down to its frame; an executor that must give a cluster up has a plan for it with its error."""
     question = question_of(asked.cluster, catalog, scope=scope, fleet_left=asked.left)
     number = {row.name: q for q, row in enumerate(question.limits.rows)}
     units = question.units()

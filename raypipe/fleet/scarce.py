@@ -20,7 +20,7 @@ from raypipe.catalog import Catalog
 from raypipe.fleet.admission import admitted
 from raypipe.fleet.clusters import Order
 from raypipe.fleet.executor import Executor
-from raypipe.fleet.frames import Framing, framed
+from raypipe.fleet.frames import Frame, Framing, framed
 from raypipe.fleet.prices import divide
 from raypipe.fleet.shared import Shared, bought_amounts
 from raypipe.model.plan import ClusterPlan, Scope
@@ -78,7 +78,13 @@ def orders(
         )
         for cluster in clusters
     ]
-    frames = list(executor.map(partial(framed, catalog=scarcity.catalog, scope=scope), askings))
+    answers = list(executor.map(partial(framed, catalog=scarcity.catalog, scope=scope), askings))
+    given_up = {one.name: one.error for one in answers if isinstance(one, ClusterPlan)}
+    if given_up:  # the others share what is left without them
+        others = [cluster for cluster in clusters if cluster.name not in given_up]
+        wrong = [Order(cluster=one, wrong=given_up[one.name]) for one in clusters if one.name in given_up]
+        return [*wrong, *(orders(others, rows, scarcity, scope, executor, stop) if others else ())]
+    frames = [one for one in answers if isinstance(one, Frame)]
     efforts = [Effort() for _ in frames]
     amounts = np.array([left[row] for row in rows], dtype=np.int64)
     who, exact = admitted(frames, amounts, efforts)

@@ -166,3 +166,14 @@ def test_wrong_settings_are_told_as_in_one_process(planner: raypipe.Planner, fle
     settings = {"custom_shapes": ({"family": "n9", "usdPerVcpuHour": 1},)}
     planned = planner.plan(fleet, settings=settings)
     assert without_hour(planned) == without_hour(raypipe.plan(fleet, settings=settings, executor="serial"))
+
+
+def test_what_is_scarce_is_divided_as_in_one_process(
+    fleet: FleetSnapshot, serial: FleetPlan, planner: raypipe.Planner
+) -> None:
+    """Frames and rounds of prices travel as clusters do."""
+    limits = {"usdPerHour": round(0.8e9 * serial.usd_per_hour.after), "nodes": 40}
+    scarce = dataclasses.replace(fleet, limits=limits)
+    planned = planner.plan(scarce)
+    assert any(entry.limit == "fleet/usdPerHour" for entry in planned.unplaced)
+    assert without_hour(planned) == without_hour(raypipe.plan(scarce, executor="serial"))
