@@ -9,13 +9,14 @@ from raypipe.catalog import Catalog
 from raypipe.errors import InvalidPlanError
 from raypipe.model.actions import ActionKind
 from raypipe.model.plan import ClusterPlan, FleetPlan, PlannedNode, Scope, Status
-from raypipe.model.snapshot import FleetSnapshot
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
 from raypipe.validation.quotas import shared_quotas
+from raypipe.validation.ray import ray_violations
 from raypipe.validation.told import fleet_violations, told_violations
 
 MONEY_SLACK = 1.5e-9
@@ -31,11 +32,11 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
     grounds: list[tuple[ClusterPlan, Ground]] = []
     for one in plan.clusters:
         cluster = by_name.get(one.name)
-        if cluster is None or one.error is not None or one.stale:
-            if cluster is not None and cluster.error is None and not one.stale and one.error is not None:
-                continue  # planning failed and says so
+        if cluster is None:
             continue
-        grounds.append((one, Ground(cluster, catalog, plan.scope)))
+        violations += [f"{one.name}: {text}" for text in _failure(one, cluster)]
+        if one.error is None and not one.stale:
+            grounds.append((one, Ground(cluster, catalog, plan.scope)))
     shared = {f"fleet/{resource}" for resource in fleet.limits} | shared_quotas(ground.cluster for _, ground in grounds)
     for one, ground in grounds:
         violations += [f"{one.name}: {text}" for text in _cluster(one, ground, shared)]
@@ -44,6 +45,16 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
     violations += fleet_violations(plan, fleet, catalog)
     if violations:
         raise InvalidPlanError(violations)
+
+
+def _failure(plan: ClusterPlan, cluster: ClusterSnapshot) -> Iterator[str]:
+    """A cluster that cannot be read or planned says so, and nothing is to be done in it."""
+    if cluster.error is not None and plan.error != cluster.error:
+        yield f"cannot be read ({cluster.error}), and the plan says {plan.error}"
+    if plan.stale and plan.error is None:
+        yield "is stale for no error"
+    if plan.error is not None and not plan.stale and (plan.nodes or plan.actions or plan.usd_per_hour.after):
+        yield f"has an error and a plan of {len(plan.nodes)} nodes and {len(plan.actions)} actions"
 
 
 def _cluster(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iterator[str]:
@@ -59,6 +70,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iter
     yield from _order(plan)
     yield from left_out_violations(plan, ground, shared)
     yield from _actions(plan, ground)
+    yield from ray_violations(plan, ground)
     yield from told_violations(plan, ground)
 
 
@@ -76,6 +88,8 @@ def _coverage(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
             yield f"{key}: {placed[key]} placed and {left[key]} unplaced of {wanted}"
     if plan.bound.pods != sum(sum(node.added.values()) for node in plan.nodes):
         yield f"the bound covers {plan.bound.pods} pods, {sum(sum(n.added.values()) for n in plan.nodes)} are placed"
+    if ground.pending and (lost := ground.existing.keys() - {node.name for node in plan.nodes if node.existing}):
+        yield f"existing nodes are not in it: {', '.join(sorted(lost))}"
     if plan.excluded != ground.cluster.excluded:
         yield "excluded pods are not those of the snapshot"
 
@@ -189,22 +203,6 @@ def _actions(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
         yield "BuyNode actions are not the nodes to buy"
     if not ground.pending and plan.actions:
         yield "scope whole has actions"
-    left = {entry.pods for entry in plan.unplaced}
-    for action in plan.actions:
-        if action.kind is ActionKind.BUY_NODE:
-            continue
-        ray = ground.ray_object(action.object.kind, action.object.namespace or "", action.object.name)
-        out = any(
-            key in left
-            for key in ground.gang_keys(action.object.kind, action.object.namespace or "", action.object.name)
-        )
-        if ray is None:
-            yield f"{action.kind} of {action.object.name}, which is no gang"
-        elif action.kind in (ActionKind.SUSPEND_RAY_JOB, ActionKind.SUSPEND_RAY_CLUSTER):
-            if ray.running or not ray.suspendable or ray.suspended or not out:
-                yield f"{action.kind} of {ray.name}: running {ray.running}, suspended {ray.suspended}, left out {out}"
-        elif not ray.suspended or out:
-            yield f"{action.kind} of {ray.name}: suspended {ray.suspended}, left out {out}"
 
 
 def _fleet(plan: FleetPlan, fleet: FleetSnapshot, grounds: list[tuple[ClusterPlan, Ground]]) -> Iterator[str]:

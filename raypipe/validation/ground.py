@@ -13,7 +13,6 @@ from raypipe.model.pods import BoundPods, PodSpec
 from raypipe.model.requirements import NODEPOOL
 from raypipe.model.resources import Resources, fits, minus, times, total
 from raypipe.model.snapshot import ClusterSnapshot
-from raypipe.model.workloads import RayObject
 from raypipe.quantities import usd
 from raypipe.validation.eligibility import refused_by
 from raypipe.validation.quotas import Quota, quotas_of
@@ -171,8 +170,10 @@ class Ground:
 
     def can_hold(self, spec: PodSpec, offering: Offering) -> bool:
         """Whether one pod fits on an empty node of an offering that can be had now, and may be there."""
-        if offering.unavailable:
-            return False
+        return not offering.unavailable and self.would_hold(spec, offering)
+
+    def would_hold(self, spec: PodSpec, offering: Offering) -> bool:
+        """Whether it would be there and fit if the offering could be had."""
         if id(offering) not in self._rooms:
             self._rooms[id(offering)] = minus(offering.allocatable, self.reserved(offering, None))
         return (
@@ -204,19 +205,6 @@ class Ground:
         if spec is None or self.is_in_gang(key):
             return None
         return next((kind for kind, offering in self.bought_for(spec) if offering.max_count is None), None)
-
-    def ray_object(self, kind: str, namespace: str, name: str) -> RayObject | None:
-        for gang in self.cluster.gangs:
-            ray = gang.ray
-            if ray is not None and (ray.kind, ray.namespace, ray.name) == (kind, namespace, name):
-                return ray
-        return None
-
-    def gang_keys(self, kind: str, namespace: str, name: str) -> tuple[str, ...]:
-        for gang in self.cluster.gangs:
-            if gang.name == f"{kind}/{namespace}/{name}":
-                return tuple(gang.minimum)
-        return ()
 
 
 def _counts(resource: str, capacity: Resources, price: int) -> int:

@@ -12,6 +12,7 @@ from raypipe.model.plan import FILTERS, Admission, ClusterPlan, PlannedNode, Unp
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import GPU_SHARED, fits, minus, times, total
 from raypipe.validation.ground import Ground
+from raypipe.validation.precedence import overtaken
 from raypipe.validation.quotas import Quota
 
 REASONS = ("no-offering-fits", "constraint", "gang", "limit", "unavailable")
@@ -49,6 +50,27 @@ def _entry(entry: Unplaced, ground: Ground, names: Collection[str]) -> Iterator[
         yield f"filters leave more than they were given: {left}"
     if entry.reason == "no-offering-fits" and (kind := ground.could_be_bought_for(entry.pods)):
         yield f"{kind} would hold it, and no limit is named"
+    yield from _reason(entry, ground)
+
+
+def _reason(entry: Unplaced, ground: Ground) -> Iterator[str]:
+    """Whether the reason can be the one: sold out, of a gang, under a rule, or what would fit but for a limit."""
+    spec = ground.specs.get(entry.pods)
+    if spec is None:
+        return
+    match entry.reason:
+        case "unavailable":
+            holding = [one for one in ground.offerings if ground.would_hold(spec, one)]
+            if not holding or not all(one.unavailable for one in holding):
+                yield "is said to be sold out, and is not"
+        case "gang" if not ground.is_in_gang(entry.pods):
+            yield "is of no gang"
+        case "constraint" if not _is_constrained(ground):
+            yield "nobody asks anything of others"
+        case "limit" if not any(ground.would_hold(spec, one) for one in ground.offerings):
+            nodes = (one for one in ground.existing.values() if one.node.open)
+            if not any(fits(spec.requests, one.node.allocatable) for one in nodes):
+                yield "no limit keeps it out: nothing could hold it"
 
 
 def _is_constrained(ground: Ground) -> bool:
@@ -73,6 +95,7 @@ def _missed(plan: ClusterPlan, ground: Ground, shared: Collection[str], *, may_b
                 break
         if may_buy and (kind := _one_more(spec, plan.nodes, ground, quotas)) is not None:
             yield f"unplaced {entry.pods}: one more {kind} holds it within the limits"
+    yield from overtaken(alone, rooms, ground, lambda spec, node: _may_be_on(spec, node, ground))
 
 
 def _room_left(node: PlannedNode, ground: Ground) -> dict[str, int]:

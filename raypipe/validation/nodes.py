@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from raypipe.model.nodes import Offering
 from raypipe.model.plan import PlannedNode
 from raypipe.model.pods import PodSpec
-from raypipe.model.resources import CPU, GPU_SHARED, MEMORY, PODS, times, total
+from raypipe.model.resources import CPU, GPU_SHARED, MEMORY, PODS, fits, times, total
 from raypipe.quantities import format_quantity, usd
 from raypipe.validation.eligibility import slices_fit
 from raypipe.validation.ground import Ground
@@ -93,6 +93,8 @@ def _pods(node: PlannedNode, offering: Offering, price: int | None, ground: Grou
     added = total(times(spec.requests, count) for spec, count in specs)
     if node.added and (text := _shares(node, ground)) is not None:
         yield text
+    if _is_small(node, offering, ground):
+        yield "is smaller than the node that small pods share"
     if node.existing:
         specs += [(pods.spec, pods.count) for pods in ground.bound_on(node.name) if pods.counted]
     requested = total(times(spec.requests, count) for spec, count in specs)
@@ -122,10 +124,24 @@ def _shares(node: PlannedNode, ground: Ground) -> str | None:
         return f"{pods} pods share it, and packing is dedicated"
     bound = [one.spec for one in ground.bound_on(node.name) if one.counted] if node.existing else []
     for spec in (*bound, *(ground.specs[key] for key in node.added if key in ground.specs)):
-        asked = [spec.requests.get(name, 0) >= amount for name, amount in cluster.dedicated_from.items()]
-        if spec.wants_gpu or spec.instance_annotation or any(asked):
+        if _is_large(spec, ground):
             return f"{pods} pods share it, and one of them is to have a node of its own"
     return None
+
+
+def _is_small(node: PlannedNode, offering: Offering, ground: Ground) -> bool:
+    """Whether a node is bought for small pods and is not of the size that they share, though such a node would do."""
+    cluster = ground.cluster
+    if cluster.packing != "shared" or node.existing or fits(cluster.shared_node, offering.capacity):
+        return False
+    sized = [one for one in ground.offerings if fits(cluster.shared_node, one.capacity)]
+    small = [spec for key in node.added if (spec := ground.specs.get(key)) is not None and not _is_large(spec, ground)]
+    return any(ground.can_hold(spec, one) for spec in small for one in sized)
+
+
+def _is_large(spec: PodSpec, ground: Ground) -> bool:
+    asked = [spec.requests.get(name, 0) >= amount for name, amount in ground.cluster.dedicated_from.items()]
+    return spec.wants_gpu or spec.instance_annotation or any(asked)
 
 
 def _slices(specs: list[tuple[PodSpec, int]], offering: Offering, node: PlannedNode, ground: Ground) -> Iterator[str]:

@@ -15,13 +15,14 @@ from typing import Any
 
 from raypipe.catalog import Catalog
 from raypipe.model.actions import Action, ActionKind, action_id
-from raypipe.model.plan import Admission, ClusterPlan, FleetPlan, Objective, PlannedNode, Status
+from raypipe.model.plan import PLAN_SCHEMA, Admission, ClusterPlan, FleetPlan, Objective, PlannedNode, Status
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest, pools_digest
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.ground import Ground
 
 SLACK_USD = 1.5e-9
+BOUND_KINDS = ("aggregated-lp", "aggregated-milp", "pattern-lp", "pattern-milp")
 _ID = re.compile(r"[0-9a-f]{12}")
 
 
@@ -31,6 +32,11 @@ def told_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
         yield f"context says {plan.context}, not {ground.cluster.context}"
     if not _ID.fullmatch(plan.decision_id):
         yield f"decision id {plan.decision_id!r} is not 12 hex digits"
+    if plan.bound.kind not in BOUND_KINDS:
+        yield f"bound.kind says {plan.bound.kind}, expected one of {', '.join(BOUND_KINDS)}"
+    other = plan.usd_per_hour.on_demand_only
+    if other is not None and not plan.unplaced and other < plan.usd_per_hour.lower_bound - SLACK_USD:
+        yield f"on_demand_only {other} is below the lower bound {plan.usd_per_hour.lower_bound}"
     yield from _purchases(plan, ground)
     yield from _considered(plan, ground)
     yield from _objective(plan.objective, plan.usd_per_hour.after)
@@ -70,12 +76,19 @@ def _purchase(action: Action, node: PlannedNode, plan: ClusterPlan, ground: Grou
         ("decision", annotations.get("raypipe.io/decision"), plan.decision_id),
         ("pods", _counts(annotations.get("raypipe.io/pods")), dict(node.added)),
         ("requests", _mapping(_mapping(asked, "resources"), "requests"), dict(node.requested)),
+        ("nodeClassRef", _mapping(asked, "nodeClassRef"), _node_class(node, ground)),
         ("requirements", _requirements(asked), {
             INSTANCE_TYPE: node.instance_type, ZONE: node.zone, CAPACITY_TYPE: node.capacity_type
         }),
     ):  # fmt: skip
         if stated != true:
             yield f"{name} say {stated}, the node {true}"
+
+
+def _node_class(node: PlannedNode, ground: Ground) -> dict[str, str]:
+    """The node class of the node's pool, or of the cluster where that names none."""
+    pools = [dict(pool.node_class) for pool in ground.cluster.node_pools if pool.name == node.pool]
+    return next((found for found in pools if found), dict(ground.cluster.node_class))
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -134,6 +147,7 @@ def fleet_violations(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) ->
     exact = all(one.admission is Admission.EXACT for one in planned)
     compared = [one.usd_per_hour.on_demand_only for one in planned]
     for name, stated, true in (
+        ("schema", plan.schema, PLAN_SCHEMA),
         ("status", plan.status, max(statuses, key=list(Status).index, default=None)),
         ("admission", plan.admission, Admission.EXACT if exact else Admission.HEURISTIC),
         ("unpriced_nodes", plan.unpriced_nodes, sum(one.unpriced_nodes for one in planned)),

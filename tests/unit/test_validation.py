@@ -143,6 +143,19 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a purchase in no zone": (lambda c: asked(c).pop(1), "requirements say"),
     "a purchase for nobody": (lambda c: carried(c)["annotations"].update({"raypipe.io/pods": "{}"}), "pods say"),
     "a purchase of another decision": (lambda c: carried(c)["annotations"].clear(), "decision say"),
+    "a purchase of another class": (
+        lambda c: c["actions"][-1]["set"]["spec"].update(nodeClassRef={"name": "x"}), "nodeClassRef say"),
+    "an existing node forgotten": (
+        lambda c: c["nodes"].remove(kept(c)), "existing nodes are not in it: node-1"),
+    "a bound of no kind that there is": (lambda c: c["bound"].update(kind="guess"), r"bound\.kind says guess"),
+    "sold out, and it is not": (lambda c: c["unplaced"][0].update(reason="unavailable", limit=None), "sold out"),
+    "a rule that nobody asks for": (
+        lambda c: c["unplaced"][0].update(reason="constraint", limit=None), "nobody asks anything of others"),
+    "a suspension for another limit": (
+        lambda c: c["actions"][0]["set"]["metadata"]["annotations"].update({"raypipe.io/suspended-by": "mood"}),
+        "SuspendRayJob of big: sets"),
+    "a suspension of what runs by now": (lambda c: c["actions"][0]["precondition"].pop("running"), "relies on"),
+    "a suspension forgotten": (lambda c: c["actions"].pop(0), "kept out by a limit: no SuspendRayJob"),
     "a purchase of another's": (lambda c: carried(c)["labels"].update({"raypipe.io/cluster": "b"}), "labels say"),
     "a purchase whatever is there": (lambda c: c["actions"][-1].update(precondition={}), "relies on"),
     "an action of another decision": (lambda c: c["actions"][-1].update(id="0123456789ab"), "its id"),
@@ -217,6 +230,109 @@ def test_pods_that_share_a_node_against_the_packing_mode_are_found(
     other = dataclasses.replace(joint, packing=mode, dedicated_from={"cpu": 1000})
     with pytest.raises(InvalidPlanError, match=word):
         check_plan(plan, FleetSnapshot(clusters=(other,)), catalog)
+
+
+def test_a_cluster_that_cannot_be_read_is_not_planned(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
+    broken = dataclasses.replace(fleet, clusters=(dataclasses.replace(fleet.clusters[0], error="x.yaml:1: no"),))
+    with pytest.raises(InvalidPlanError, match=r"web: cannot be read \(x\.yaml:1: no\), and the plan says None"):
+        check_plan(plan, broken, catalog)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({"error": "no"}, "has an error and a plan of", id="an error beside a plan"),
+        pytest.param({"stale": True}, "is stale for no error", id="stale without an error"),
+    ],
+)
+def test_a_failure_is_one_and_nothing_else(
+    changes: dict[str, Any], said: str, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog
+) -> None:
+    content = json.loads(plan.to_json())
+    content["clusters"][0] |= changes
+    with pytest.raises(InvalidPlanError, match=said):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_who_comes_first_is_not_overtaken(catalog: Catalog) -> None:
+    """There may be one node, and it holds two of the pods: those of lower priority must wait."""
+    high = PodGroup(key="Deployment/default/a", spec=spec(1900, 4, priority=100), count=2)
+    low = PodGroup(key="Deployment/default/b", spec=spec(1900, 4), count=2)
+    cluster = ClusterSnapshot(
+        name="order",
+        zones=("us-east-1a",),
+        capacity_types=("on-demand",),
+        limits={"nodes": 1, "cpu": 4000},
+        demand=(high, low),
+    )
+    fleet = FleetSnapshot(clusters=(cluster,))
+    plan = plan_fleet(fleet, catalog)
+    check_plan(plan, fleet, catalog)
+    assert [one.pods for one in plan.unplaced] == [low.key]
+    turned = dataclasses.replace(
+        cluster,
+        demand=tuple(
+            dataclasses.replace(one, spec=dataclasses.replace(one.spec, priority=100 - one.spec.priority))
+            for one in cluster.demand
+        ),
+    )
+    with pytest.raises(
+        InvalidPlanError, match="unplaced Deployment/default/b: Deployment/default/a, which comes after"
+    ):
+        check_plan(plan, FleetSnapshot(clusters=(turned,)), catalog)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda actions: actions.pop(), "suspended and placed: no ResumeRayJob", id="not resumed"),
+        pytest.param(lambda actions: actions[-1]["set"].pop("metadata"), "ResumeRayJob of big: sets", id="mark kept"),
+        pytest.param(lambda actions: actions[-1]["precondition"].update(uid="x"), "relies on", id="another's uid"),
+    ],
+)
+def test_a_gang_that_is_placed_is_resumed(
+    change: Callable[[list[dict[str, Any]]], object], said: str, catalog: Catalog
+) -> None:
+    ray = RayObject(kind="RayJob", namespace="ml", name="big", uid="u", suspended=True, suspended_by="x", admit=True)
+    cluster = ClusterSnapshot(
+        name="ray",
+        zones=("us-east-1a",),
+        demand=(PodGroup(key=f"{JOB}/head", spec=spec(1000, 2), count=1, gang=JOB),),
+        gangs=(Gang(name=JOB, minimum={f"{JOB}/head": 1}, ray=ray),),
+    )
+    fleet = FleetSnapshot(clusters=(cluster,))
+    plan = plan_fleet(fleet, catalog)
+    check_plan(plan, fleet, catalog)
+    content = json.loads(plan.to_json())
+    change(content["clusters"][0]["actions"])
+    with pytest.raises(InvalidPlanError, match=said):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_on_demand_alone_never_costs_less_than_the_bound(catalog: Catalog) -> None:
+    cluster = ClusterSnapshot(
+        name="od",
+        zones=("us-east-1a",),
+        demand=(PodGroup(key="Deployment/default/web", spec=spec(1500, 4), count=5),),
+    )
+    fleet = FleetSnapshot(clusters=(cluster,))
+    plan = plan_fleet(fleet, catalog, compare_on_demand=True)
+    check_plan(plan, fleet, catalog)
+    content = json.loads(plan.to_json())
+    for part in (content, content["clusters"][0]):
+        part["usd_per_hour"]["on_demand_only"] = 0.01
+    with pytest.raises(InvalidPlanError, match=r"on_demand_only 0\.01 is below the lower bound"):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_a_node_below_the_shared_size_is_refused(catalog: Catalog) -> None:
+    """A joint plan for one small pod, under the rule that small pods share nodes of 32 vCPUs."""
+    demand = (PodGroup(key="Deployment/default/web", spec=spec(500, 1), count=1),)
+    cluster = ClusterSnapshot(name="s", zones=("us-east-1a",), demand=demand)
+    plan = plan_fleet(FleetSnapshot(clusters=(cluster,)), catalog)
+    rule: dict[str, Any] = {"packing": "shared", "shared_node": {"cpu": 32_000}, "dedicated_from": {"cpu": 64_000}}
+    with pytest.raises(InvalidPlanError, match="is smaller than the node that small pods share"):
+        check_plan(plan, FleetSnapshot(clusters=(dataclasses.replace(cluster, **rule),)), catalog)
 
 
 def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
