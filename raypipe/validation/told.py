@@ -17,7 +17,7 @@ from raypipe.catalog import Catalog
 from raypipe.model.actions import Action, ActionKind, action_id
 from raypipe.model.plan import PLAN_SCHEMA, Admission, ClusterPlan, FleetPlan, Objective, PlannedNode, Status
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
-from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest, pools_digest
+from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest, pool_digest, pools_digest
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.ground import Ground
 
@@ -169,6 +169,26 @@ def fleet_violations(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) ->
         if stated != true:
             yield f"{name} says {stated}, not {true}"
     yield from _objective(plan.objective, plan.usd_per_hour.after)
+    yield from _decisions(plan, fleet, catalog)
+
+
+def _decisions(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> Iterator[str]:
+    """A decision is named by what it was made from, so that no two buy under one name.
+
+    What clusters share enters it, too, as far as others leave it: that is the planner's alone to know.
+    """
+    may_share = len(fleet.clusters) > 1 and any(cluster.settings.quotas for cluster in fleet.clusters)
+    if fleet.limits or may_share:
+        return
+    by_name = {cluster.name: cluster for cluster in fleet.clusters}
+    for one in plan.clusters:
+        cluster = by_name.get(one.name)
+        if cluster is None or one.error is not None or one.stale:
+            continue
+        inputs = (cluster_digest(cluster), pool_digest(cluster), catalog.digest, digest(cluster.settings), plan.scope)
+        name = digest(inputs).removeprefix("sha256:")[:12]
+        if one.decision_id != name:
+            yield f"{one.name}: decision_id says {one.decision_id}, its inputs {name}"
 
 
 def _sum_of_all(amounts: list[float | None]) -> float | None:

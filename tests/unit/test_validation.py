@@ -137,6 +137,7 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another zone of a node that exists": (lambda c: kept(c).update(zone="us-east-1b"), "its labels"),
     "a pool that a node is not of": (lambda c: kept(c).update(pool="p"), "its labels"),
     "another context": (lambda c: c.update(context="prod"), "context says"),
+    "a decision made from something else": (lambda c: c.update(decision_id="0123456789ab"), "decision_id says"),
     "a decision id that is none": (lambda c: c.update(decision_id="mood"), "12 hex digits"),
     "a purchase of another type": (lambda c: asked(c)[0].update(values=["m5.8xlarge"]), "requirements say"),
     "a purchase of one type or another": (lambda c: asked(c)[0]["values"].append("m5.8xlarge"), "requirements say"),
