@@ -189,6 +189,11 @@ def _notes(objects: Objects, reader: PodReader, demand: Demand) -> list[Note]:
     for name in sorted(reader.unknown_classes):
         message = f"{name}: a PriorityClass that the input does not have; priority 0 is taken"
         notes.append(Note(kind="unknown-priority-class", subject=name, message=message))
+    for key in sorted(reader.late_label_keys):
+        message = (
+            f"matchLabelKeys: {key} is known once a pod exists: pods of all its values are meant, which is stricter"
+        )
+        notes.append(Note(kind="late-label-key", subject=key, message=message))
     known = {one.key for one in objects.of("PodGroup")}
     for gang in sorted({group.gang or "" for group in demand.groups}):
         if gang.startswith("PodGroup/") and gang not in known:

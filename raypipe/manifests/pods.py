@@ -74,6 +74,8 @@ class PodReader:
     Attributes:
         namespaces, volumes: what constraints refer to. selected: keys of labels that some constraint selects by.
         priorities: value by name of PriorityClass. default_priority: of the class marked globalDefault.
+        unknown_classes, late_label_keys: noted on the way: PriorityClasses that the input does not have, and keys of
+            matchLabelKeys of which nobody knows the value before the pod exists.
     """
 
     namespaces: Namespaces
@@ -82,6 +84,7 @@ class PodReader:
     priorities: Mapping[str, int] = field(default_factory=dict)
     default_priority: int = 0
     unknown_classes: set[str] = field(default_factory=set)
+    late_label_keys: set[str] = field(default_factory=set)
     _by_content: dict[bytes, PodSpec] = field(default_factory=dict)
     _by_value: dict[bytes, PodSpec] = field(default_factory=dict)
     _without: frozenset[str] = field(init=False)
@@ -155,8 +158,11 @@ class PodReader:
             unchecked=unchecked(spec),
             protected=protected(annotations),
             **_fields(placement(annotations)),
-            **_constraints(spec, Owner(namespace=namespace, labels=labels, namespaces=self.namespaces)),
+            **_constraints(spec, self._owner(namespace, labels)),
         )
+
+    def _owner(self, namespace: str, labels: Mapping[str, str]) -> Owner:
+        return Owner(namespace=namespace, labels=labels, namespaces=self.namespaces, late=self.late_label_keys)
 
     def _priority(self, spec: Field) -> int:
         stated = spec.get("priority")

@@ -67,11 +67,15 @@ class Namespaces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The pod that states a constraint, as far as the constraint looks at it."""
+    """The pod that states a constraint, as far as the constraint looks at it.
+
+    late: where keys of matchLabelKeys are noted of which nobody knows the value before the pod exists.
+    """
 
     namespace: str
     labels: Mapping[str, str]
     namespaces: Namespaces
+    late: set[str]
 
 
 def pods_meant(term: Field, owner: Owner) -> PodSelector:
@@ -147,6 +151,7 @@ def _with_own_labels(term: Field, owner: Owner) -> Conditions | None:
                 late.add(key)
             elif key in owner.labels:
                 conditions.append(_equal(key, owner.labels[key], operator))
+    owner.late.update(late)
     return None if stated is None else conjunction(one for one in conditions if one.key not in late)
 
 

@@ -134,6 +134,18 @@ def test_what_only_looks_impossible_is_planned(spec: dict[str, Any], catalog: Ca
     assert planned(catalog, deployment(replicas=3, of=template(labels={"app": "web"}, **spec))).unplaced == ()
 
 
+def test_what_is_known_only_once_a_pod_exists_is_a_note(catalog: Catalog) -> None:
+    spec = spread(matchLabelKeys=["pod-template-hash", "app"])
+    plan = planned(catalog, deployment(replicas=3, of=template(labels={"app": "web"}, **spec)))
+    assert [(note.subject, note.message) for note in plan.notes if note.kind == "late-label-key"] == [
+        (
+            "pod-template-hash",
+            "matchLabelKeys: pod-template-hash is known once a pod exists: pods of all its values are meant, which is "
+            "stricter",
+        )
+    ]
+
+
 def test_a_gang_is_told_what_its_member_asks_in_vain(catalog: Catalog) -> None:
     lonely = template(labels={"app": "web"}, **near(HOSTNAME, "nobody"))
     plan = planned(catalog, thing("RayCluster", "demo", ray_spec({"replicas": 1, "template": lonely})))
