@@ -8,7 +8,7 @@
    the short way to this one (`warm`), and 4 and 5 are left out;
 4. filled nodes give a first packing (`rounding.cover`), cuts a better bound (`bound.strengthened`), the pattern LP
    better prices (`patterns`), a dive better nodes (`rounding.dive`);
-5. neighbourhoods are packed anew (`improve`);
+5. neighbourhoods are packed anew (`improve`, `neighbourhood`);
 6. what comes out is recounted in integers and never dearer than anything seen before.
 
 A time budget is asked for only between steps (`stop`); the first packing is always made.
@@ -308,7 +308,7 @@ def _improved(
             best = min((p for p in (best, dived) if p is not None), key=lambda p: p.worth(problem))
             _tell(found, problem, best, bound)
     if best is not None and master is not None and not stop():
-        better = improve(pricing, best, master.pods, settings.neighbourhoods, settings.search_nodes, stop)
+        better = improve(pricing, best, master.pods, settings.neighbourhoods, stop)
         best = min(best, better, key=lambda p: p.worth(problem))
     if stop():
         stopped = "time"

@@ -11,8 +11,10 @@ generation is solved a hundred times with a few columns more, and PuLP's copying
 
 HiGHS' thread pool is one a process: a second solve with another `threads` value fails in silence and hands back zeros.
 So it is always one thread, a solution is used only where the solver says that it has one, and integer solutions are
-recounted by those who asked (`problem.verify`). No time limit: calls are bounded by simplex iterations, search nodes
-and the size of the model, so that a run can be repeated.
+recounted by those who asked (`problem.verify`). Presolve leaves out columns that others beat, and a start that uses one
+counts as if it had not paid for it: the search ends at once with the start as its answer, called optimal. So a MILP
+with a start is solved without presolve. No time limit: calls are bounded by simplex iterations, search nodes and the
+size of the model, so that a run can be repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -37,6 +39,27 @@ DUAL_TOLERANCE = 1e-10
 
 CHOSEN_BY_STATE = 0
 """HiGHS' `simplex_strategy`: primal where the last basis is still feasible, as after new columns; else dual."""
+
+NO_HEURISTICS: Mapping[str, bool | float] = {
+    "mip_heuristic_effort": 0.0,
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_root_reduced_cost": False,
+}
+"""For MILPs that have a good start: searches for a first solution would take half of the time."""
+
+
+def _interrupter(looks: int) -> Callable[[Any, str, Any, Any, Any], None]:
+    """A callback that ends a MILP after so many calls; HiGHS makes them at the same places of the search every time."""
+    left = looks
+
+    def interrupt(_kind: Any, _message: str, _told: Any, answer: Any, _data: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            answer.user_interrupt = True
+
+    return interrupt
 
 
 @cache
@@ -131,8 +154,14 @@ class Model:
         self.effort.columns += 1
         return number
 
-    def solve(self, search_nodes: int = 1, start: Sequence[float] | None = None) -> Solution | None:
-        """Solve it, or return None where there is no solution (infeasible, or none was found within the budget)."""
+    def solve(
+        self, search_nodes: int = 1, start: Sequence[float] | None = None, looks: int | None = None
+    ) -> Solution | None:
+        """Solve it, or return None where there is no solution (infeasible, or none was found within the budget).
+
+        search_nodes: most nodes of a MILP's tree. start: its first solution, which is taken to be a good one.
+        looks: how often HiGHS may look at its limits, which it does in each round of cuts and at each node.
+        """
         options: dict[str, Any] = {"simplex_iteration_limit": SIMPLEX_ITERATIONS, "output_flag": False}
         if not self.integer:
             options["dual_feasibility_tolerance"] = DUAL_TOLERANCE
@@ -140,8 +169,12 @@ class Model:
             options |= {"mip_max_nodes": search_nodes, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-9}
             options["mip_allow_restart"] = False  # each would do the work of the root again, which no node limit counts
         if start is not None:
+            options |= {"presolve": "off", **NO_HEURISTICS}  # presolve: see the module's docstring
             for variable, value in zip(self._columns, start, strict=True):
                 variable.varValue = value
+        if looks is not None:
+            options["callbackTuple"] = (_interrupter(looks), None)
+            options["callbacksToActivate"] = [highspy.cb.HighsCallbackType.kCallbackMipInterrupt]
         stats = self._problem.solve(pulp.HiGHS(msg=False, threads=1, warmStart=start is not None, **options))
         solver: Any = self._problem.solverModel
         info = solver.getInfo()
