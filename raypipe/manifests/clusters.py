@@ -169,6 +169,7 @@ def _with_objects(declared: ClusterSnapshot, objects: Objects, notes: list[Note]
         bound=tuple(demand.bound),
         gangs=tuple(demand.gangs),
         ray_objects=tuple(demand.ray_objects),
+        alternatives=tuple(demand.alternatives),
         excluded=tuple(demand.excluded),
         notes=_in_order([*objects.notes, *notes, *demand.notes]),
     )

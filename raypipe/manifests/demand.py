@@ -10,16 +10,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from raypipe.manifests.alternatives import made_cluster_of
 from raypipe.manifests.annotations import IGNORE, is_true
 from raypipe.manifests.controllers import Template, is_finished_job, job_pods, templates
 from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import gangs_of, pod_group_of
 from raypipe.manifests.keys import Key, Keys
 from raypipe.manifests.kuberay import KINDS as RAY_KINDS
-from raypipe.manifests.kuberay import RayWorkload, finished, ray_workload
+from raypipe.manifests.kuberay import RayWorkload, cluster_spec_path, finished, is_autoscaled, ray_workload
 from raypipe.manifests.live import LivePods
 from raypipe.manifests.objects import WORKLOADS, KubeObject, Objects
 from raypipe.manifests.pods import PodReader, pod_reader
+from raypipe.manifests.requested import Sets
+from raypipe.model.alternatives import Alternatives
 from raypipe.model.plan import Excluded, Note
 from raypipe.model.pods import BoundPods, DaemonSet, PodGroup, PodSpec
 from raypipe.model.requirements import Toleration
@@ -55,6 +58,7 @@ class Demand:
     daemonsets: list[DaemonSet] = field(default_factory=list)
     gangs: list[Gang] = field(default_factory=list)
     ray_objects: list[RayObject] = field(default_factory=list)
+    alternatives: list[Alternatives] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
@@ -74,6 +78,10 @@ def demand_of(objects: Objects, settings: Settings) -> Demand:
     demand.groups.sort(key=lambda group: group.key)
     demand.bound = live.bound()
     demand.gangs, demand.ray_objects = gangs_of(objects, ray, demand.groups, keys)
+    for one, workload in ray:
+        if workload.marks:
+            demand.alternatives += _alternatives(one, workload, objects, keys, demand)
+    demand.alternatives.sort(key=lambda one: one.key)
     demand.excluded = [
         Excluded(pods=name, count=count, reason=reason, message=EXCLUDED[reason])
         for (name, reason), count in sorted(left_out.items())
@@ -93,7 +101,7 @@ def _workloads(
             continue
         wanted: Iterable[Template]
         if one.kind in RAY_KINDS:
-            workload = ray_workload(one, reader)
+            workload = ray_workload(one, reader, made_cluster_of(one, objects))
             ray.append((one, workload))
             wanted = workload.templates
             demand.notes += [Note(kind="unusual", subject=one.key, message=text) for text in workload.oddities]
@@ -104,7 +112,26 @@ def _workloads(
             key.template, key.wanted, key.own = template.spec, template.wanted, dict(template.own)
             key.closed = template.held or _reason(template.raw, template.spec, settings)
             key.gang = _gang_of(one, template)
+        if one.kind in RAY_KINDS:
+            for name in workload.marks:
+                keys.of_owner(name, one).waiting = []
     return ray
+
+
+def _alternatives(
+    one: KubeObject, workload: RayWorkload, objects: Objects, keys: Keys, demand: Demand
+) -> list[Alternatives]:
+    """The sets of worker groups of a Ray object."""
+    made = made_cluster_of(one, objects)
+    sets = Sets(
+        owner=one,
+        written_in=made or one,
+        path=cluster_spec_path(made or one),
+        autoscaling=is_autoscaled(made or one),
+        marks=workload.marks,
+        notes=demand.notes,
+    )
+    return sets.read(keys)
 
 
 def _gang_of(one: KubeObject, template: Template) -> str | None:

@@ -32,6 +32,7 @@ class Key:
         own: of wanted pods, those whose specification is their own and not the template's, by name of the pod.
         live: live pods. bound: of them, those bound to a node. unbound: those to be placed, by id of specification;
             wanted pods with a specification of their own are live once all pods are counted.
+        waiting: names of live pods of the template's shape that no node has; None: nobody asks for them.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Key:
     live: int = 0
     bound: int = 0
     unbound: Counter[int] = field(default_factory=Counter)
+    waiting: list[str] | None = None
 
     @property
     def missing(self) -> int:

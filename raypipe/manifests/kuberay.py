@@ -7,8 +7,9 @@ gang schedulers. Every worker gets an init container from the operator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from raypipe.manifests.alternatives import Mark, mark_of
 from raypipe.manifests.annotations import refuse_misspelt
 from raypipe.manifests.controllers import Template
 from raypipe.manifests.fields import Field
@@ -31,11 +32,15 @@ _CLUSTER_SPEC = {"RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
 
 @dataclass(slots=True, kw_only=True)
 class RayWorkload:
-    """What one Ray object wants: `templates`, the `gang` (pods of each key that start together), notes on oddities."""
+    """What one Ray object wants: `templates`, the `gang` (pods of each key that start together), notes on oddities.
+
+    marks: groups that are alternatives to others, by the key of their pods.
+    """
 
     templates: list[Template] = field(default_factory=list)
     gang: dict[str, int] = field(default_factory=dict)
     oddities: list[str] = field(default_factory=list)
+    marks: dict[str, Mark] = field(default_factory=dict)
 
     def add(self, template: Template, together: int) -> None:
         """Add pods of a key, so many of which start together with the others'."""
@@ -55,15 +60,19 @@ def is_held(one: KubeObject) -> bool:
     return ray.suspended and ray.suspended_by is None and not ray.admit
 
 
-def ray_workload(one: KubeObject, reader: PodReader) -> RayWorkload:
-    """What a Ray object wants; where it is suspended by a person or a queue, all of it is held."""
+def ray_workload(one: KubeObject, reader: PodReader, made_cluster: KubeObject | None = None) -> RayWorkload:
+    """What a Ray object wants; where it is suspended by a person or a queue, all of it is held.
+
+    made_cluster: the RayCluster that a RayJob or RayService has made. Replicas of alternatives are written there and
+    nowhere else, so they are read there; all other replicas are as the object itself states them.
+    """
     refuse_misspelt(one.annotations)
     held = "suspended" if is_held(one) else None
     mode = one.spec.get("submissionMode").choice(SUBMISSION_MODES, "K8sJobMode") if one.kind == "RayJob" else ""
     made = RayWorkload()
     if not _selects_a_cluster(one):
         _head(one, mode, reader, held, made)
-        _workers(one, reader, held, made)
+        _workers(one, reader, held, made, made_cluster)
     if mode == "K8sJobMode":
         raw = one.spec.get("submitterPodTemplate")
         spec = reader.spec(raw, one.namespace, default=SUBMITTER)
@@ -77,6 +86,11 @@ def _selects_a_cluster(one: KubeObject) -> bool:
 
 def _cluster_spec(one: KubeObject) -> Field:
     return one.spec.get(_CLUSTER_SPEC[one.kind]) if one.kind in _CLUSTER_SPEC else one.spec
+
+
+def cluster_spec_path(one: KubeObject) -> str:
+    """JSON pointer to the RayCluster spec of a Ray object."""
+    return f"/spec/{_CLUSTER_SPEC[one.kind]}" if one.kind in _CLUSTER_SPEC else "/spec"
 
 
 def _head(one: KubeObject, mode: str, reader: PodReader, held: str | None, made: RayWorkload) -> None:
@@ -114,9 +128,16 @@ def _beside_head(one: KubeObject, spec: Field, mode: str) -> dict[str, int]:
     return total(parts)
 
 
-def _workers(one: KubeObject, reader: PodReader, held: str | None, made: RayWorkload) -> None:
-    spec = _cluster_spec(one)
-    autoscaling = spec.get("enableInTreeAutoscaling").boolean()
+def is_autoscaled(one: KubeObject) -> bool:
+    """Whether Ray's own autoscaler owns the replicas."""
+    return _cluster_spec(one).get("enableInTreeAutoscaling").boolean()
+
+
+def _workers(
+    one: KubeObject, reader: PodReader, held: str | None, made: RayWorkload, made_cluster: KubeObject | None
+) -> None:
+    spec, autoscaling = _cluster_spec(one), is_autoscaled(one)
+    there = _groups_by_name(made_cluster)
     seen: set[str] = set()
     for group in spec.get("workerGroupSpecs").items():
         name = group.get("groupName").text()
@@ -124,14 +145,31 @@ def _workers(one: KubeObject, reader: PodReader, held: str | None, made: RayWork
             group.get("groupName").problem(f"{name[:60]!r}{' twice' if name in seen else ''}", "a name of its own")
             continue
         seen.add(name)
-        _worker_group(f"{one.key}/worker/{name}", one, group, autoscaling, reader, held, made)
+        mark = mark_of(group, there.get(name))
+        _worker_group(f"{one.key}/worker/{name}", one, group, mark, autoscaling, reader, held, made)
+
+
+def _groups_by_name(made_cluster: KubeObject | None) -> dict[str, Field]:
+    """The worker groups of a RayCluster; the first of a name."""
+    found: dict[str, Field] = {}
+    if made_cluster is not None:
+        for group in made_cluster.spec.get("workerGroupSpecs").items():
+            found.setdefault(group.get("groupName").text(), group)
+    return found
 
 
 def _worker_group(
-    key: str, one: KubeObject, group: Field, autoscaling: bool, reader: PodReader, held: str | None, made: RayWorkload
+    key: str,
+    one: KubeObject,
+    group: Field,
+    mark: Mark | None,
+    autoscaling: bool,
+    reader: PodReader,
+    held: str | None,
+    made: RayWorkload,
 ) -> None:
     hosts = group.get("numOfHosts").integer(1, low=1, high=MOST_HOSTS)
-    least, wanted = _replicas(group)
+    least, most, wanted = _replicas(group if mark is None else mark.group)
     suspended = group.get("suspend").boolean()
     if suspended and autoscaling:
         made.oddities.append(f"{key}: a suspended group together with in-tree autoscaling, which KubeRay refuses")
@@ -141,17 +179,19 @@ def _worker_group(
     reason = held or ("suspended" if suspended else None)
     together = 0 if suspended else (least if autoscaling else wanted) * hosts
     made.add(Template(key=key, spec=pod, raw=raw, wanted=wanted * hosts, held=reason), together)
+    if mark is not None and reason is None:
+        made.marks[key] = replace(mark, hosts=hosts, low=least, high=most, replicas=wanted)
 
 
-def _replicas(group: Field) -> tuple[int, int]:
-    """minReplicas, and replicas (or minReplicas) between the bounds."""
+def _replicas(group: Field) -> tuple[int, int, int]:
+    """minReplicas, maxReplicas, and replicas (or minReplicas) between them."""
     low = group.get("minReplicas").integer(0, high=MOST_WORKERS)
     high = group.get("maxReplicas").integer(2**31 - 1)
     wanted = group.get("replicas").integer(low, high=MOST_WORKERS)
     if high < low:
         group.get("maxReplicas").problem(str(high), f"at least minReplicas, {low}")
         high = low
-    return low, max(low, min(high, wanted))
+    return low, high, max(low, min(high, wanted))
 
 
 def ray_object(one: KubeObject, *, running: bool) -> RayObject:

@@ -119,6 +119,8 @@ class LivePods:
             left_out[name, reason] += 1
         else:
             key.unbound[mark] += 1
+            if key.waiting is not None and spec is key.template:
+                key.waiting.append(one.name)
         if one.uid in self._awaited and (node is not None or reason is None):
             self._seen[one.uid] = _Awaited(key, name, mark, node)
 

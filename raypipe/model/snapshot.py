@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from raypipe.model.alternatives import Alternatives
 from raypipe.model.nodes import Node, NodePool
 from raypipe.model.plan import Excluded, Note
 from raypipe.model.pods import BoundPods, DaemonSet, PodGroup
@@ -39,6 +40,7 @@ class ClusterSnapshot:
         packing: joint, shared or dedicated; shared_node and dedicated_from belong to `shared`.
         nodes_backend: karpenter, kwok, node-groups or print.
         gangs: by name. ray_objects: Ray objects seen that can be suspended or resumed and make no gang here.
+        alternatives: sets of worker groups, of which `demand` and `gangs` hold the division as it stands.
         pool: the pattern pool that the last plan handed on, or None for a cold start.
         error: why the cluster's input cannot be read (then everything else is empty), or None.
     """
@@ -66,6 +68,7 @@ class ClusterSnapshot:
     bound: tuple[BoundPods, ...] = ()
     gangs: tuple[Gang, ...] = ()
     ray_objects: tuple[RayObject, ...] = ()
+    alternatives: tuple[Alternatives, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[Note, ...] = ()
     pool: Pool | None = None
