@@ -23,16 +23,20 @@ would like of each other is left out, which lowers the bound and nothing else.
 
 `strengthened` solves (A) again with cuts (`raypipe.packing.cuts`): resources more, and the same formula.
 
+Where alternatives leave a choice of n (`raypipe.packing.choices`), n_a are columns beside, and Σ_k π_k n_k is taken at
+the choice for which it is least.
+
 Refused: the whole LP at once (0.6 to 2.9 s against 0.03 s, the same value to 3e-6).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
+from raypipe.packing.choices import Choices
 from raypipe.packing.cuts import Cut, broken_cuts, with_cuts
 from raypipe.packing.problem import UNLIMITED, Problem
 from raypipe.packing.solver import Effort, GrowingLp
@@ -66,6 +70,7 @@ class Duals:
         usd_per_hour: the bound. pods: π (K,), $/h a pod, already scaled by t. limits: σ (Q,), $/h a unit.
         worth: t·UB_j, (J,), $/h: most that a node of kind j is worth at these prices.
         directions: λ tried for UB, (n, R + cuts). cuts: resources more that it rests on. mix: of the last LP.
+        chosen: (A,) n_a of the last LP where the demand has choices in it, else empty.
     """
 
     usd_per_hour: float
@@ -75,6 +80,7 @@ class Duals:
     directions: Floats
     mix: Mix = NO_MIX
     cuts: tuple[Cut, ...] = ()
+    chosen: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def kind(self) -> str:
@@ -109,10 +115,13 @@ def strengthened(problem: Problem, duals: Duals, effort: Effort, rounds: int) ->
     return best
 
 
-def aggregated_lp(problem: Problem, effort: Effort, start: Bools | None = None) -> Duals | None:
+def aggregated_lp(
+    problem: Problem, effort: Effort, start: Bools | None = None, choices: Choices | None = None
+) -> Duals | None:
     """Solve (A) and certify it, or return None where it is infeasible: then no packing exists either.
 
     start: pairs of shape and kind, (K, J), to be seen from the beginning beside the nearest.
+    choices: the demand has choices in it, and the bound holds for each; `problem.demand` is then their highest.
     """
     scarce = problem.most < UNLIMITED
     cost = unit_cost(problem)
@@ -121,7 +130,7 @@ def aggregated_lp(problem: Problem, effort: Effort, start: Bools | None = None) 
     np.put_along_axis(opened, nearest, np.take_along_axis(problem.fits, nearest, axis=1), axis=1)
     if start is not None:
         opened |= start
-    aggregated = _Aggregated(problem, effort)
+    aggregated = _Aggregated(problem, effort, choices)
     best: Duals | None = None
     for _ in range(ROUNDS):
         solved = aggregated.solve(opened)
@@ -131,7 +140,7 @@ def aggregated_lp(problem: Problem, effort: Effort, start: Bools | None = None) 
             opened = problem.fits.copy()
             continue
         duals, candidates = solved
-        certified, wanted, doubtful = _certify(problem, duals, candidates)
+        certified, wanted, doubtful = _certify(problem, duals, candidates, choices)
         if best is None or certified.usd_per_hour > best.usd_per_hour:
             best = certified
         wanted &= ~opened
@@ -140,16 +149,21 @@ def aggregated_lp(problem: Problem, effort: Effort, start: Bools | None = None) 
         if not wanted.any():
             break
         opened |= wanted
-    return None if best is None else replace(best, mix=aggregated.mix)
+    return None if best is None else replace(best, mix=aggregated.mix, chosen=aggregated.chosen)
 
 
 class _Aggregated:
     """(A) over the pairs opened so far, kept in the solver: opening more adds columns, and the rows they lack."""
 
-    def __init__(self, problem: Problem, effort: Effort) -> None:
+    def __init__(self, problem: Problem, effort: Effort, choices: Choices | None) -> None:
         self._problem = problem
-        self._lp = GrowingLp(effort, problem.demand.astype(np.float64), problem.scaled_limits)
+        pods = problem.demand if choices is None else choices.base
+        work = np.zeros(0) if choices is None else choices.shares_of_work
+        self._first_limit, self._choices = len(pods) + len(work), 0 if choices is None else len(choices.of)
+        self._lp = GrowingLp(effort, np.concatenate((pods.astype(np.float64), work)), problem.scaled_limits)
         self._fixed = self._lp.rows
+        if choices is not None:
+            self._lp.add(*choices.columns())
         self._opened: Bools = np.zeros_like(problem.fits)
         self._node_column = np.full(len(problem.price), -1, dtype=np.int64)
         self._room_row = np.full(problem.capacity.shape, -1, dtype=np.int64)
@@ -165,6 +179,11 @@ class _Aggregated:
             amounts[seen] = self._values[columns[seen]]
         return Mix(pods=pods, nodes=nodes)
 
+    @property
+    def chosen(self) -> Floats:
+        """n_a of the last solve."""
+        return self._values[: self._choices]
+
     def solve(self, opened: Bools) -> tuple[tuple[Floats, Floats], Floats] | None:
         """Open these pairs too; return (π, σ) and λ (J, R), or None if infeasible."""
         self._open(opened & ~self._opened)
@@ -175,7 +194,7 @@ class _Aggregated:
         self._values = solution.values
         problem, shapes = self._problem, len(self._problem.demand)
         prices = np.where(solution.duals[:shapes] > NOTHING, solution.duals[:shapes], 0.0)
-        limits = np.maximum(-solution.duals[shapes : self._fixed], 0.0)
+        limits = np.maximum(-solution.duals[self._first_limit : self._fixed], 0.0)
         room = np.zeros(problem.capacity.shape)
         has_row = self._room_row >= 0
         room[has_row] = np.maximum(-solution.duals[self._room_row[has_row]], 0.0)
@@ -209,7 +228,7 @@ class _Aggregated:
         self._lp.add(
             problem.price[kinds] / NANOS_PER_USD,
             np.searchsorted(columns, np.arange(len(kinds))),
-            len(problem.demand) + limits,
+            self._first_limit + limits,
             problem.scaled_weights[limits, kinds[columns]],
             most,
         )
@@ -256,7 +275,9 @@ def _candidates(weights: Floats, capacity: Ints) -> Floats:
     return distinct
 
 
-def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) -> tuple[Duals, Bools, Bools]:
+def _certify(
+    problem: Problem, duals: tuple[Floats, Floats], weights: Floats, choices: Choices | None
+) -> tuple[Duals, Bools, Bools]:
     """Apply the formula of the module's docstring; return the bound, the pairs that it fails on and their kinds.
 
     Before t is taken, single prices that no λ supports are lowered (a solver's tolerance lets tiny pods be overpriced):
@@ -279,13 +300,16 @@ def _certify(problem: Problem, duals: tuple[Floats, Floats], weights: Floats) ->
         wanted[:, j] = problem.fits[:, j] & (prices > supported * (1 + SLACK))
         if endless[j] and size > 0:
             lowered = np.where(problem.fits[:, j], np.minimum(lowered, supported), lowered)
-    bounds = [_bound(problem, prices, sigma, worth, candidates)]
+    bounds = [_bound(problem, prices, sigma, worth, candidates, choices)]
     if (lowered < prices).any():
-        bounds.append(_bound(problem, lowered, sigma, node_worth(problem, lowered, candidates)[0], candidates))
+        worth = node_worth(problem, lowered, candidates)[0]
+        bounds.append(_bound(problem, lowered, sigma, worth, candidates, choices))
     return max(bounds, key=lambda one: one.usd_per_hour), wanted, doubtful
 
 
-def _bound(problem: Problem, prices: Floats, sigma: Floats, worth: Floats, directions: Floats) -> Duals:
+def _bound(
+    problem: Problem, prices: Floats, sigma: Floats, worth: Floats, directions: Floats, choices: Choices | None
+) -> Duals:
     """LB of the module's docstring at these prices, with the largest t."""
     paid = problem.price / NANOS_PER_USD + sigma @ problem.scaled_weights
     scarce = problem.most < UNLIMITED
@@ -295,7 +319,8 @@ def _bound(problem: Problem, prices: Floats, sigma: Floats, worth: Floats, direc
     with np.errstate(invalid="ignore"):
         worth = np.minimum(np.nan_to_num(scale * worth, nan=BOUNDLESS), BOUNDLESS)
     excess = np.where(scarce, np.maximum(0.0, worth - paid), 0.0)
-    value = scale * float(prices @ problem.demand) - float(sigma @ problem.scaled_limits)
+    asked = float(prices @ problem.demand) if choices is None else choices.least_worth(prices)
+    value = scale * asked - float(sigma @ problem.scaled_limits)
     value -= float(np.where(excess > 0, excess * np.where(scarce, problem.most, 0), 0.0).sum())
     pods = scale * prices
     return Duals(usd_per_hour=max(0.0, value), pods=pods, limits=sigma, worth=worth, directions=directions)

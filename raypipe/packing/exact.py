@@ -75,11 +75,16 @@ class Enumeration:
         return Optimum(packing=packing, proven=solution.optimal, bound_usd_nanos=min(bound, cost))
 
 
+def is_small(problem: Problem, most: int) -> bool:
+    """Whether there are at most `most` vectors of pods that a node might hold."""
+    return len(problem.demand) > 0 and math.prod((problem.demand + 1).tolist()) <= most
+
+
 def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     """List every column worth having, or return None where there are more than `most` vectors or too many columns."""
-    sizes = problem.demand + 1
-    if len(sizes) == 0 or math.prod(sizes.tolist()) > most:
+    if not is_small(problem, most):
         return None
+    sizes = problem.demand + 1
     strides = np.concatenate((np.cumprod(sizes[::-1])[::-1][1:], [1]))
     numbers = np.arange(int(np.prod(sizes)))
     vectors = (numbers[:, None] // strides[None, :]) % sizes[None, :]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
+from raypipe.packing.choices import Choices
 from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
 from raypipe.packing.solver import Effort, GrowingLp, Model
 from raypipe.quantities import NANOS_PER_USD
@@ -76,6 +77,47 @@ class MasterLp:
         scarce[self._scarce] = np.maximum(-solution.duals[last:], 0.0)
         limits = np.maximum(-solution.duals[first:last], 0.0)
         return Master(objective=solution.objective, values=solution.values, pods=pods, limits=limits, kinds=scarce)
+
+
+class FreeMasterLp:
+    """The LP over patterns where the demand has choices in it: n_a are columns beside those of the patterns."""
+
+    def __init__(self, problem: Problem, choices: Choices, effort: Effort) -> None:
+        self._problem, self._choices = problem, choices
+        self._scarce = np.flatnonzero(problem.most < UNLIMITED)
+        at_least = np.concatenate((choices.base.astype(np.float64), choices.shares_of_work))
+        at_most = np.concatenate((problem.scaled_limits, problem.most[self._scarce].astype(np.float64)))
+        self._lp = GrowingLp(effort, at_least, at_most)
+        self._lp.add(*choices.columns())
+        self._of_kind = np.zeros((len(problem.price), len(choices.work) + len(at_most)))
+        first = len(choices.work)
+        self._of_kind[:, first : first + len(problem.limits)] = problem.scaled_weights.T
+        self._of_kind[self._scarce, first + len(problem.limits) + np.arange(len(self._scarce))] = 1.0
+
+    def add(self, kinds: Ints, patterns: Ints) -> None:
+        """Add a column for each of `kinds` (P,) filled with `patterns` (P, K)."""
+        entries: Floats = np.concatenate((patterns.astype(np.float64), self._of_kind[kinds]), axis=1)
+        columns, rows = np.nonzero(entries)
+        starts = np.searchsorted(columns, np.arange(len(kinds)))
+        self._lp.add(self._problem.cost(kinds, patterns) / NANOS_PER_USD, starts, rows, entries[columns, rows])
+
+    def solve(self) -> tuple[Master, Floats] | None:
+        """Solve it: the master, and n_a (A,); None where the patterns so far cannot do the work within the limits."""
+        solution = self._lp.solve()
+        if solution is None:
+            return None
+        problem, first = self._problem, len(self._choices.base) + len(self._choices.work)
+        last = first + len(problem.limits)
+        scarce = np.zeros(len(problem.price))
+        scarce[self._scarce] = np.maximum(-solution.duals[last:], 0.0)
+        master = Master(
+            objective=solution.objective,
+            values=solution.values[len(self._choices.of) :],
+            pods=np.maximum(solution.duals[: len(self._choices.base)], 0.0),
+            limits=np.maximum(-solution.duals[first:last], 0.0),
+            kinds=scarce,
+        )
+        return master, solution.values[: len(self._choices.of)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
