@@ -82,7 +82,7 @@ class Framing:
 
 def framed(asked: Framing, *, catalog: Catalog, scope: Scope) -> Frame | ClusterPlan:
     """Bring a cluster down to its frame; an executor that must give a cluster up has a plan for it with its error."""
-    question = question_of(asked.cluster, catalog, scope=scope, fleet_left=asked.left)
+    question = question_of(asked.cluster, catalog, scope=scope, fleet_left=asked.left, divisible=False)
     number = {row.name: q for q, row in enumerate(question.limits.rows)}
     units = question.units()
     return Frame(

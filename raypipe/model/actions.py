@@ -17,6 +17,8 @@ class ActionKind(StrEnum):
     RESUME_RAY_JOB = "ResumeRayJob"
     SUSPEND_RAY_CLUSTER = "SuspendRayCluster"
     RESUME_RAY_CLUSTER = "ResumeRayCluster"
+    SCALE_WORKER_GROUP = "ScaleWorkerGroup"
+    BOUND_WORKER_GROUP = "BoundWorkerGroup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,11 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing to do. `set` is a merge patch (null removes); `precondition` holds what must still be true."""
+    """One thing to do. `set` is a merge patch (null removes); `precondition` holds what must still be true.
+
+    patch: where a merge patch would replace a whole list, the JSON patch (RFC 6902) that is written instead; in `set`
+    and `precondition` items of such a list are then known by their name.
+    """
 
     id: str
     kind: ActionKind
@@ -38,6 +44,7 @@ class Action:
     set: Mapping[str, Any] = field(default_factory=dict)
     precondition: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    patch: tuple[Mapping[str, Any], ...] = ()
 
 
 def action_id(decision_id: str, kind: ActionKind, target: ObjectRef) -> str:

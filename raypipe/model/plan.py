@@ -168,6 +168,33 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DividedGroup:
+    """A worker group of a set of alternatives: what its owner asked for, what it gets, and why.
+
+    `usd_per_hour_per_unit`: a unit of work done by its pods alone, on the kind of node where that is cheapest
+    (`instance_type`, with its capacity type); None where they fit on none.
+    """
+
+    group: str
+    pods: str
+    speed: float
+    requested: int
+    replicas: int
+    usd_per_hour_per_unit: float | None = None
+    instance_type: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DividedSet:
+    """Worker groups that share ``raypipe.io/alternatives``, ``Kind/namespace/name/NAME``, and the work they do."""
+
+    set: str
+    work: float
+    groups: tuple[DividedGroup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """How much work was done; budgets count these, so that a plan can be repeated."""
 
@@ -206,6 +233,7 @@ class ClusterPlan:
     excluded: tuple[Excluded, ...] = ()
     actions: tuple[Action, ...] = ()
     considered: tuple[Considered, ...] = ()
+    alternatives: tuple[DividedSet, ...] = ()
     work: Work = Work()
     notes: tuple[Note, ...] = ()
     pool: Pool | msgspec.UnsetType = field(default=msgspec.UNSET, compare=False, repr=False)

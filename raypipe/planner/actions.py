@@ -1,4 +1,4 @@
-"""What the plan asks to be done: nodes to buy, Ray objects to suspend or resume.
+"""What the plan asks to be done: nodes to buy, Ray objects to suspend or resume, worker groups to scale (`groups`).
 
 Only gangs none of whose pods runs are ever suspended, and only where a limit keeps them out; a gang that fits and is
 suspended is resumed. Where a gang cannot be suspended, a note says why.
@@ -14,6 +14,7 @@ from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.model.workloads import RayObject
 from raypipe.planner.decide import Decision
+from raypipe.planner.groups import group_actions
 from raypipe.planner.refusals import gang_is_out
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
@@ -24,12 +25,12 @@ _RESUME = {"RayJob": ActionKind.RESUME_RAY_JOB, "RayCluster": ActionKind.RESUME_
 def actions(
     decision: Decision, nodes: Sequence[PlannedNode], unplaced: Sequence[Unplaced]
 ) -> tuple[tuple[Action, ...], tuple[Note, ...]]:
-    """Actions in the order in which they are carried out (suspend, buy, resume), and notes on what cannot be done."""
+    """Actions in the order in which they are carried out (suspend, scale, buy, resume), and notes on what cannot be."""
     if decision.scope is not Scope.PENDING:
         return (), ()
     suspend, resume, notes = _ray_actions(decision, unplaced)
     buy = [_buy(decision, node) for node in nodes if not node.existing]
-    return (*suspend, *buy, *resume), tuple(notes)
+    return (*suspend, *group_actions(decision), *buy, *resume), tuple(notes)
 
 
 def _buy(decision: Decision, node: PlannedNode) -> Action:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from raypipe.catalog import Catalog
+from raypipe.model.alternatives import Division
 from raypipe.model.plan import Scope
 from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest, pool_digest
 from raypipe.packing.admission import admit
+from raypipe.packing.alternatives import choose
 from raypipe.packing.solve import Found, Solved, nobody, solve
 from raypipe.packing.solver import Effort
+from raypipe.planner.alternatives import FreeDivision, most_admitting
 from raypipe.planner.constraints import Roles
 from raypipe.planner.demand import Shapes, Wanted
 from raypipe.planner.limits import Limits
@@ -34,6 +37,7 @@ class Decision:
         admitted: (W,) pods of each that are placed.
         kept_out: for those not admitted, the limit (by number, None: room itself), by number in `wanted`.
         broken: gangs that cannot be placed because of one of their members, with that member's number.
+        cluster: as its free sets of worker groups are divided. division: replicas of their groups, by key of the set.
     """
 
     cluster: ClusterSnapshot
@@ -52,6 +56,7 @@ class Decision:
     broken: Mapping[str, int]
     exact: bool
     effort: Effort
+    division: Division = field(default_factory=dict)
 
     @property
     def pool(self) -> Pool:
@@ -61,12 +66,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Who was admitted (pods of each placeable), what kept the others out, and the packing."""
+    """Who was admitted (pods of each placeable), what kept the others out, and the packing.
+
+    times: how often each unit of the order was admitted; empty where all were.
+    """
 
     solved: Solved
     admitted: Sequence[int]
     kept_out: Mapping[int, int | None]
     exact: bool
+    times: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,18 +136,53 @@ def decide(
 ) -> Decision:
     """Work out who goes where, or take it from the fleet's `verdict`; `found` is told of each better packing."""
     name = decision_id(snapshot, catalog, scope, fleet_left, verdict)
-    question = question_of(snapshot, catalog, scope=scope, fleet_left=fleet_left)
+    question = question_of(snapshot, catalog, scope=scope, fleet_left=fleet_left, divisible=verdict is None)
     if verdict is not None:
         units, exact = question.units(), verdict.exact
         outcome = outcome_of(question, units, verdict.times, verdict.limits, verdict.solved, exact=exact)
         return _decision(question, outcome, name, verdict.effort)
     effort = Effort()
+    if question.free:
+        question, outcome, division = _divided(question, effort, stop, found)
+        return dataclasses.replace(_decision(question, outcome, name, effort), division=division)
     solved = solve(question.problem, snapshot.settings, effort, stop, found=found, warm=question.warm)
-    everybody = [one.count for one in question.placeable]
-    outcome = Outcome(solved=solved, admitted=everybody, kept_out={}, exact=True)
-    if solved.packing is None:
-        outcome = _admitted(question, effort, stop)
+    outcome = _whole(question, solved) if solved.packing is not None else _admitted(question, effort, stop)
     return _decision(question, outcome, name, effort)
+
+
+def _whole(question: Question, solved: Solved) -> Outcome:
+    """Everybody is admitted."""
+    return Outcome(solved=solved, admitted=[one.count for one in question.placeable], kept_out={}, exact=True)
+
+
+def _divided(
+    question: Question, effort: Effort, stop: Callable[[], bool], found: Found
+) -> tuple[Question, Outcome, dict[str, tuple[int, ...]]]:
+    """The best division of the free sets, the question with it, and its outcome."""
+    free, settings = FreeDivision(question.free, question.placeable, question.shapes), question.cluster.settings
+    best = choose(question.problem, free.choices, free.standing, settings, effort, stop, found, question.warm)
+    if best is not None:
+        division = free.division(best.replicas)
+        question = question.divided(division)
+        return question, _whole(question, best.solved), division
+    tried: list[tuple[Question, Outcome, dict[str, tuple[int, ...]]]] = []
+    for chosen in free.to_admit():
+        if tried and stop():
+            break
+        division = free.division(chosen)
+        one = question.divided(division)
+        tried.append((one, _admitted(one, effort, stop), division))
+    admissions = [free.admission(one.units(), outcome.times, one.placeable) for one, outcome, _ in tried]
+    number = most_admitting(admissions, [_cost(one, outcome) for one, outcome, _ in tried])
+    question, outcome, division = tried[number]
+    exact = free.is_listed and all(outcome.exact for _, outcome, _ in tried)
+    return question, dataclasses.replace(outcome, exact=exact), division
+
+
+def _cost(question: Question, outcome: Outcome) -> int:
+    """What an outcome costs; more than any other where it has no packing."""
+    packing = outcome.solved.packing
+    return 2**62 if packing is None else packing.usd_nanos(question.problem)
 
 
 def _decision(question: Question, outcome: Outcome, name: str, effort: Effort) -> Decision:
@@ -193,4 +237,4 @@ def outcome_of(
             admitted[number] += pods * count
             if count < one.unit.times:
                 kept_out.setdefault(number, limit)
-    return Outcome(solved=solved, admitted=admitted, kept_out=kept_out, exact=exact)
+    return Outcome(solved=solved, admitted=admitted, kept_out=kept_out, exact=exact, times=times)

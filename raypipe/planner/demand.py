@@ -164,11 +164,9 @@ def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) 
                 specs.append(spec)
                 admits.append(mask)
         of[w] = number
-    demand = np.zeros(len(specs), dtype=np.int64)
-    np.add.at(demand, of, np.array([one.count for one in wanted], dtype=np.int64))
     return Shapes(
         of=of,
-        demand=demand,
+        demand=_counted(of, wanted, len(specs)),
         requests=amounts_of([spec.requests for spec in specs], resources),
         admits=np.array(admits, dtype=bool).reshape(len(specs), masks.size),
         slice_use=np.array(
@@ -176,6 +174,17 @@ def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) 
         ).reshape(len(specs), 2),
         specs=tuple(specs),
     )
+
+
+def demand_of(shapes: Shapes, wanted: Sequence[Wanted]) -> Ints:
+    """Pods of each shape, (K,), where those that the shapes were made of want other numbers."""
+    return _counted(shapes.of, wanted, len(shapes.specs))
+
+
+def _counted(of: Ints, wanted: Sequence[Wanted], shapes: int) -> Ints:
+    demand = np.zeros(shapes, dtype=np.int64)
+    np.add.at(demand, of, np.array([one.count for one in wanted], dtype=np.int64))
+    return demand
 
 
 def amounts_of(amounts: Sequence[Resources], resources: Sequence[str]) -> Ints:

@@ -52,11 +52,11 @@ def candidates(wanted: Sequence[Wanted], gangs: Sequence[Gang], shapes: Shapes) 
         for w, count in members.items():
             left[w] -= count * copies
         first = min(wanted[w].key for w in members)
-        places[gang.name] = _place(gang.priority, gang.created, first, 0)
+        places[gang.name] = place_of(gang.priority, gang.created, first, 0)
         entries.append((places[gang.name], members, copies, gang))
     for w, one in enumerate(wanted):
         if left[w] > 0:
-            place = _place(one.spec.priority, one.created, one.key, 1)
+            place = place_of(one.spec.priority, one.created, one.key, 1)
             if one.gang in places:
                 place = max(place, (*places[one.gang][:-1], 1))
             entries.append((place, {w: 1}, left[w], None))
@@ -64,7 +64,8 @@ def candidates(wanted: Sequence[Wanted], gangs: Sequence[Gang], shapes: Shapes) 
     return _units(entries, wanted, shapes)
 
 
-def _place(priority: int, created: str | None, key: str, after: int) -> Place:
+def place_of(priority: int, created: str | None, key: str, after: int) -> Place:
+    """Where pods of a key stand, or the gang of that key (`after`: 0)."""
     return (-priority, created is None, created or "", key, after)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raypipe.catalog import Catalog
+from raypipe.model.alternatives import Alternatives, Division
 from raypipe.model.plan import Scope
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import Resources, fits
@@ -16,8 +17,18 @@ from raypipe.packing.arrays import Bools
 from raypipe.packing.problem import Problem
 from raypipe.packing.separate import dedicated, shared
 from raypipe.packing.warm import Columns
+from raypipe.planner.alternatives import as_divided, divided, free_sets, with_members
 from raypipe.planner.constraints import Roles
-from raypipe.planner.demand import Masks, Shapes, Wanted, pending_demand, resource_names, shapes_of, whole_demand
+from raypipe.planner.demand import (
+    Masks,
+    Shapes,
+    Wanted,
+    demand_of,
+    pending_demand,
+    resource_names,
+    shapes_of,
+    whole_demand,
+)
 from raypipe.planner.limits import Limits, limits_of
 from raypipe.planner.order import Candidate, candidates
 from raypipe.planner.pool import columns_of
@@ -33,6 +44,7 @@ class Question:
         wanted: who wants a place. chosen: numbers in it of those that something could hold. shapes: of those.
         kinds: where they may go. problem: that of `kinds` under the cluster's packing mode.
         warm: what the cluster's pattern pool knows of it. broken: gangs with a member that fits nowhere, by number.
+        free: sets of worker groups whose division can be chosen; `wanted` has them as they stand.
     """
 
     cluster: ClusterSnapshot
@@ -47,6 +59,7 @@ class Question:
     problem: Problem
     warm: Columns | None
     broken: Mapping[str, int]
+    free: tuple[Alternatives, ...] = ()
 
     @property
     def placeable(self) -> list[Wanted]:
@@ -57,14 +70,31 @@ class Question:
         """The placeable in the order in which they are admitted."""
         return candidates(self.placeable, self.cluster.gangs, self.shapes)
 
+    def divided(self, division: Division) -> Question:
+        """The question as if free sets stood divided so."""
+        wanted = as_divided(self.wanted, self.free, division)
+        demand = demand_of(self.shapes, [wanted[w] for w in self.chosen])
+        return replace(
+            self,
+            cluster=divided(self.cluster, division),
+            wanted=wanted,
+            shapes=replace(self.shapes, demand=demand),
+            problem=self.problem.with_demand(demand),
+        )
+
 
 def question_of(
-    snapshot: ClusterSnapshot, catalog: Catalog, *, scope: Scope, fleet_left: Mapping[str, int] | None = None
+    snapshot: ClusterSnapshot,
+    catalog: Catalog,
+    *,
+    scope: Scope,
+    fleet_left: Mapping[str, int] | None = None,
+    divisible: bool = True,
 ) -> Question:
-    """Bring a cluster's snapshot and its market down to arrays."""
+    """Bring a cluster's snapshot and its market down to arrays; not `divisible`: sets of groups are as they stand."""
     pending = scope is Scope.PENDING
     supply = supply_of(snapshot, catalog)
-    wanted = pending_demand(snapshot) if pending else whole_demand(snapshot)
+    wanted = with_members(pending_demand(snapshot) if pending else whole_demand(snapshot), snapshot.alternatives)
     limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
     fixed = snapshot.bound if pending else ()
     roles = Roles(
@@ -76,7 +106,10 @@ def question_of(
         daemonsets=snapshot.daemonsets,
     )
     masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending), roles)
-    broken = _broken_gangs(snapshot, wanted, masks)
+    free: tuple[Alternatives, ...] = ()
+    if divisible:
+        free = free_sets(snapshot, masks, lambda members: _broken_gangs(snapshot, wanted, masks, members))
+    broken = _broken_gangs(snapshot, wanted, masks, frozenset(group.pods for one in free for group in one.groups))
     chosen = [w for w, one in enumerate(wanted) if one.gang not in broken and masks.of(one.spec)[1].any()]
     placeable = [wanted[w] for w in chosen]
     resources = resource_names(placeable)
@@ -98,6 +131,7 @@ def question_of(
         problem=sharing.problem(kinds, shapes, supply),
         warm=None if pool is None else columns_of(pool, kinds, shapes, roles, supply.offerings),
         broken=broken,
+        free=free,
     )
 
 
@@ -107,13 +141,15 @@ def _usable(supply: Supply, pending: bool) -> Bools:
     return np.array([True] * len(supply.offerings) + nodes, dtype=bool)
 
 
-def _broken_gangs(snapshot: ClusterSnapshot, wanted: Sequence[Wanted], masks: Masks) -> dict[str, int]:
-    """Gangs still to be admitted of which one member fits nowhere, with the first such member."""
+def _broken_gangs(
+    snapshot: ClusterSnapshot, wanted: Sequence[Wanted], masks: Masks, but: Collection[str]
+) -> dict[str, int]:
+    """Gangs still to be admitted of which one member fits nowhere, with the first such; pods of keys `but` may."""
     broken: dict[str, int] = {}
     starting = {gang.name: gang for gang in snapshot.gangs if gang.copies > 0}
     for w, one in enumerate(wanted):
         gang = starting.get(one.gang or "")
-        needed = gang is not None and gang.minimum.get(one.key, 0) > 0
+        needed = gang is not None and gang.minimum.get(one.key, 0) > 0 and one.key not in but
         if needed and one.gang is not None and one.gang not in broken and not masks.of(one.spec)[1].any():
             broken[one.gang] = w
     return broken

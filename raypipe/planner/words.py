@@ -24,6 +24,7 @@ from raypipe.model.plan import (
 from raypipe.planner.actions import actions
 from raypipe.planner.consolidation import consolidation
 from raypipe.planner.decide import Decision
+from raypipe.planner.groups import divided_sets
 from raypipe.planner.limits import unit
 from raypipe.planner.nodes import Placement, place, planned_nodes
 from raypipe.planner.refusals import refusals
@@ -92,6 +93,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
         excluded=cluster.excluded,
         actions=to_do,
         considered=_considered(decision, placement),
+        alternatives=divided_sets(decision),
         work=Work(
             lp_iterations=effort.lp_iterations,
             columns=effort.columns,
@@ -125,7 +127,7 @@ def _marginals(decision: Decision) -> dict[str, float]:
     """What one more pod of each key costs, by the duals of the bound."""
     prices: dict[str, float] = {}
     for w, one in enumerate(decision.wanted):
-        if decision.number[w] >= 0:
+        if decision.number[w] >= 0 and one.count:
             prices[one.key] = round(float(decision.solved.pods[decision.shapes.of[decision.number[w]]]), 9)
     return dict(sorted(prices.items()))
 

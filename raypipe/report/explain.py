@@ -13,8 +13,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from raypipe.errors import InputError, Problem, nearest
-from raypipe.model.plan import ClusterPlan, Considered, Excluded, FilterCount, FleetPlan, PlannedNode, Unplaced
+from raypipe.model.plan import (
+    ClusterPlan,
+    Considered,
+    DividedSet,
+    Excluded,
+    FilterCount,
+    FleetPlan,
+    PlannedNode,
+    Unplaced,
+)
 from raypipe.quantities import parse_quantity
+from raypipe.report.alternatives import divided
 from raypipe.report.amounts import ABSENT, counted, hourly, share
 from raypipe.report.layout import Column, Row, entries, labelled, table
 
@@ -33,6 +43,7 @@ class PodAnswer:
     unplaced: Unplaced | None = None
     excluded: Excluded | None = None
     considered: tuple[Considered, ...] = ()
+    alternatives: tuple[DividedSet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +74,7 @@ def answers(plan: FleetPlan, word: str) -> tuple[Answer, ...]:
 def _keys(cluster: ClusterPlan) -> set[str]:
     """Every pod key that a cluster's plan speaks of."""
     listed = {entry.pods for entry in cluster.unplaced} | {entry.pods for entry in cluster.excluded}
+    listed |= {group.pods for one in cluster.alternatives for group in one.groups}
     return listed.union(cluster.marginal_usd_per_hour, *(node.pods for node in cluster.nodes))
 
 
@@ -103,6 +115,7 @@ def _pod_answer(cluster: ClusterPlan, key: str) -> PodAnswer:
         unplaced=next((entry for entry in cluster.unplaced if entry.pods == key), None),
         excluded=next((entry for entry in cluster.excluded if entry.pods == key), None),
         considered=cluster.considered,
+        alternatives=tuple(one for one in cluster.alternatives if any(group.pods == key for group in one.groups)),
     )
 
 
@@ -125,6 +138,7 @@ def _pods(answer: PodAnswer, width: int | None) -> list[str]:
         lines += [*_nodes_of(answer, width), ""]
         reasons = {node.reason: None for node in answer.nodes if node.reason}
         lines += entries("why", list(reasons), MOST_NAMED, width)
+    lines += entries("alternatives", divided(answer.alternatives), MOST_NAMED, width)
     if answer.marginal_usd_per_hour is not None:
         text = f"one more such pod costs {hourly(answer.marginal_usd_per_hour)} (dual price of the proven bound)"
         lines += labelled("marginal price", text, width)

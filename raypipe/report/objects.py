@@ -1,7 +1,9 @@
-"""``-o yaml``: what a plan asks to be done, each action as the exact object or merge patch.
+"""``-o yaml``: what a plan asks to be done, each action as the exact object or patch.
 
 A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``). A change of an object that exists is a merge patch
 of it, complete with the names that say which one, so that each document stands alone; its reason is a comment above it.
+Worker groups are one list, which a merge patch would replace: their change is a JSON patch, under the command that
+carries it out.
 """
 
 from __future__ import annotations
@@ -31,11 +33,22 @@ def _cluster(cluster: ClusterPlan) -> Iterator[str]:
     if cluster.error is not None:
         yield _comment(f"cluster {cluster.name} could not be planned: {cluster.error}")
     for action in cluster.actions:
-        what = "object" if action.kind is ActionKind.BUY_NODE else "merge patch"
+        what = "object" if action.kind is ActionKind.BUY_NODE else "JSON patch" if action.patch else "merge patch"
         yield "---\n" + _comment(f"{action.kind} {action.id} in cluster {cluster.name}, {what}: {action.reason}")
         if action.kind is ActionKind.BUY_NODE and "nodeClassRef" not in action.set.get("spec", {}):
             yield _comment("Karpenter wants a nodeClassRef: name one as `nodeClass` in the fleet file")
-        yield dump(document(action))
+        if action.patch:
+            yield _comment(_command(action))
+            yield dump(msgspec.to_builtins(action.patch))
+        else:
+            yield dump(document(action))
+
+
+def _command(action: Action) -> str:
+    """What carries a JSON patch out by hand."""
+    target = action.object
+    place = f" --namespace {target.namespace}" if target.namespace else ""
+    return f"kubectl patch {target.kind.lower()} {target.name}{place} --type json --patch-file FILE"
 
 
 def document(action: Action) -> dict[str, Any]:

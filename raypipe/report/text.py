@@ -10,10 +10,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raypipe.model.plan import ClusterPlan, FleetPlan, Note, PlannedNode, Scope, Status, Unplaced
+from raypipe.model.plan import (
+    ClusterPlan,
+    FleetPlan,
+    Note,
+    PlannedNode,
+    Scope,
+    Status,
+    Unplaced,
+)
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY
 from raypipe.model.snapshot import FleetSnapshot
 from raypipe.quantities import parse_quantity
+from raypipe.report.alternatives import divided
 from raypipe.report.amounts import ABSENT, counted, hourly, monthly, percent, share
 from raypipe.report.layout import Column, Row, entries, labelled, table
 
@@ -229,6 +238,7 @@ def _left_out(cluster: ClusterPlan, width: int | None) -> list[str]:
     if moving.usd_per_hour_saved > 0:
         text = f"moving pods would save {hourly(moving.usd_per_hour_saved)} in {counted(moving.actions, 'action')}"
         lines += labelled("consolidation", text, width)
+    lines += entries("alternatives", divided(cluster.alternatives), MOST_NOTES, width)
     lines += entries("limits", [_limit(*item) for item in cluster.bound.prices.items()], MOST_NOTES, width)
     if cluster.unplaced and cluster.admission != "exact":
         lines += labelled("admission", "heuristic: the order of admission is approximated, not proven", width)

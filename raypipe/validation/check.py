@@ -11,6 +11,7 @@ from raypipe.model.actions import ActionKind
 from raypipe.model.plan import ClusterPlan, FleetPlan, PlannedNode, Scope, Status
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.quantities import NANOS_PER_USD
+from raypipe.validation.alternatives import as_told, division_violations, told_division
 from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
@@ -36,7 +37,8 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
             continue
         violations += [f"{one.name}: {text}" for text in _failure(one, cluster)]
         if one.error is None and not one.stale:
-            grounds.append((one, Ground(cluster, catalog, plan.scope)))
+            violations += [f"{one.name}: {text}" for text in division_violations(one, cluster, plan.scope)]
+            grounds.append((one, Ground(as_told(cluster, told_division(one)), catalog, plan.scope)))
     shared = {f"fleet/{resource}" for resource in fleet.limits} | shared_quotas(ground.cluster for _, ground in grounds)
     for one, ground in grounds:
         violations += [f"{one.name}: {text}" for text in _cluster(one, ground, shared)]

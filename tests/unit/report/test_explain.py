@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from raypipe.errors import InputError
+from raypipe.model.plan import DividedGroup, DividedSet
 from raypipe.report.explain import NodeAnswer, PodAnswer, answers, render
 from tests.unit.report.plans import DEMO, WEB, cluster, fleet_plan, node
 
@@ -99,3 +100,17 @@ def test_a_price_other_than_the_list_price_is_explained(list_price: float, said:
 def test_answers_are_plain_data_too() -> None:
     found = msgspec.to_builtins(answers(fleet_plan(), "train"))
     assert found[0]["unplaced"]["filters"][-1] == {"filter": "gpu", "left": 0}
+
+
+def test_alternatives_are_told_with_their_prices() -> None:
+    groups = (
+        DividedGroup(group="l4", pods=DEMO, speed=1.0, requested=2, replicas=0, reason="$0.8/h, 12.0% more than t4"),
+        DividedGroup(group="t4", pods=WEB, speed=0.7, requested=0, replicas=3, reason="$0.7/h, the least of the set"),
+    )
+    one = DividedSet(set="RayCluster/ml/demo/gpus", work=2.0, groups=groups)
+    lines = render(answers(fleet_plan(cluster(alternatives=(one,))), DEMO)).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.strip().startswith("alternatives"))
+    assert [line.strip() for line in lines[start : start + 2]] == [
+        "alternatives   RayCluster/ml/demo/gpus: 3 × t4 (asked for 0): $0.7/h, the least of the set",
+        "RayCluster/ml/demo/gpus: 0 × l4 (asked for 2): $0.8/h, 12.0% more than t4",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from raypipe.model.actions import Action, ActionKind, ObjectRef
 from raypipe.model.plan import Scope
 from raypipe.report.objects import render
 from tests.unit.report.plans import SUSPEND, buy, cluster, fleet_plan, node
@@ -62,3 +63,18 @@ def test_a_plan_without_actions_says_so() -> None:
 def test_a_cluster_without_a_plan_is_a_comment() -> None:
     text = render(fleet_plan(cluster(actions=(), error="a.yaml:1: found x\nb.yaml: found y")))
     assert text == "# cluster research could not be planned: a.yaml:1: found x\n# b.yaml: found y\n"
+
+
+def test_a_change_of_worker_groups_is_a_json_patch_under_the_command_that_carries_it_out() -> None:
+    patch = ({"op": "test", "path": "/metadata/uid", "value": "u"}, {"op": "add", "path": "/spec/x", "value": 3})
+    scale = Action(
+        id="0123456789ab",
+        kind=ActionKind.SCALE_WORKER_GROUP,
+        object=ObjectRef(kind="RayCluster", name="demo", namespace="ml"),
+        reason="alternatives gpus",
+        patch=patch,
+    )
+    text = render(fleet_plan(cluster(actions=(scale,))))
+    assert documents(text) == [list(patch)]
+    assert "# ScaleWorkerGroup 0123456789ab in cluster research, JSON patch: alternatives gpus\n" in text
+    assert "# kubectl patch raycluster demo --namespace ml --type json --patch-file FILE\n" in text
