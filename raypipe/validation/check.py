@@ -97,7 +97,7 @@ def _coverage(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
 
 
 def _gangs(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
-    """At first admission a gang is placed whole or not at all."""
+    """At first admission a gang is placed whole or not at all, and its further pods not before it."""
     added: Counter[str] = Counter()
     for node in plan.nodes:
         added.update(node.added)
@@ -108,6 +108,9 @@ def _gangs(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
         for key, count in gang.minimum.items():
             if added[key] < count * min(whole, gang.copies) or (whole < gang.copies and added[key] > count * whole):
                 yield f"gang {gang.name}: {added[key]} of {key} placed, which is no whole number of gangs of {count}"
+        further = {group.key for group in ground.cluster.demand if group.gang == gang.name} - gang.minimum.keys()
+        if not whole and (early := sum(added[key] for key in further)):
+            yield f"gang {gang.name}: it is left out, and {early} of its further pods are placed"
 
 
 def _reserved_counts(plan: ClusterPlan, ground: Ground) -> Iterator[str]:

@@ -345,6 +345,19 @@ def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: 
         check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
 
 
+def test_further_pods_of_a_gang_do_not_come_before_it(fleet: FleetSnapshot, catalog: Catalog) -> None:
+    key = f"{JOB}/worker/more"
+    cluster = fleet.clusters[0]
+    more = PodGroup(key=key, spec=spec(100, 1), count=1, gang=JOB)
+    larger = FleetSnapshot(clusters=(dataclasses.replace(cluster, demand=(*cluster.demand, more)),))
+    plan = plan_fleet(larger, catalog)
+    check_plan(plan, larger, catalog)
+    content = json.loads(plan.to_json())
+    put(bought(content["clusters"][0]), key, 1)
+    with pytest.raises(InvalidPlanError, match="it is left out, and 1 of its further pods are placed"):
+        check_plan(FleetPlan.from_json(json.dumps(content)), larger, catalog)
+
+
 @pytest.mark.parametrize("word", ["has room for it", "one more .* holds it within the limits"])
 def test_a_pod_left_out_for_nothing_is_found(
     word: str, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog
