@@ -27,18 +27,12 @@ def refused_by(
     if not spec.may_run_on(offering.labels, offering.taints):
         return "selector, affinity or taints"
     if not existing:
-        if not offering.opened and not _names(spec, offering):
+        if not offering.opened and not is_named(spec, offering):
             return "excluded category"
-        if not offering.arch_replaced and not _arch_bought(spec, offering.arch, cluster.arch):
+        if not offering.arch_replaced and not is_arch_bought(spec, offering.arch, cluster.arch):
             return "arch"
-    if spec.capacity_types and offering.capacity_type not in spec.capacity_types:
-        return "capacity type"
-    if spec.family_inclusions and offering.family not in spec.family_inclusions:
-        return "family inclusions"
-    if offering.family in spec.family_exclusions:
-        return "family exclusions"
-    if spec.type_regexp is not None and not re.search(spec.type_regexp, offering.instance_type):
-        return "type regexp"
+    if (annotation := selector_refused_by(spec, offering)) is not None:
+        return annotation
     if spec.gpu_skus and offering.gpu_name not in spec.gpu_skus:
         return "GPU kind"
     if spec.max_gpus is not None and offering.gpu_count > spec.max_gpus:
@@ -50,7 +44,20 @@ def refused_by(
     return None
 
 
-def _names(spec: PodSpec, offering: Offering) -> bool:
+def selector_refused_by(spec: PodSpec, offering: Offering) -> str | None:
+    """What annotations select beside labels, by name, where the offering is not of it."""
+    if spec.capacity_types and offering.capacity_type not in spec.capacity_types:
+        return "capacity type"
+    if spec.family_inclusions and offering.family not in spec.family_inclusions:
+        return "family inclusions"
+    if offering.family in spec.family_exclusions:
+        return "family exclusions"
+    if spec.type_regexp is not None and not re.search(spec.type_regexp, offering.instance_type):
+        return "type regexp"
+    return None
+
+
+def is_named(spec: PodSpec, offering: Offering) -> bool:
     """Whether the pod names the offering's category, family or type."""
     own = (offering.category, offering.family, offering.instance_type)
     if offering.family in spec.family_inclusions:
@@ -64,7 +71,7 @@ def _names(spec: PodSpec, offering: Offering) -> bool:
     )
 
 
-def _arch_bought(spec: PodSpec, arch: str, mode: str) -> bool:
+def is_arch_bought(spec: PodSpec, arch: str, mode: str) -> bool:
     """Whether nodes of this architecture are bought for the pod."""
     if mode == "amd64+arm64":
         return True

@@ -174,12 +174,16 @@ class Ground:
 
     def would_hold(self, spec: PodSpec, offering: Offering) -> bool:
         """Whether it would be there and fit if the offering could be had."""
-        if id(offering) not in self._rooms:
-            self._rooms[id(offering)] = minus(offering.allocatable, self.reserved(offering, None))
         return (
-            fits(spec.requests, self._rooms[id(offering)])
+            fits(spec.requests, self.empty_room(offering))
             and self.refused(spec, offering, existing=False, price=offering.usd_nanos_per_hour) is None
         )
+
+    def empty_room(self, offering: Offering) -> Resources:
+        """What DaemonSets leave of an empty node."""
+        if id(offering) not in self._rooms:
+            self._rooms[id(offering)] = minus(offering.allocatable, self.reserved(offering, None))
+        return self._rooms[id(offering)]
 
     def counts(self, resource: str, pool: str | None, offering: Offering) -> int:
         """What one more node of the offering counts against a limit."""

@@ -14,6 +14,7 @@ from raypipe.model.resources import GPU_SHARED, fits, minus, times, total
 from raypipe.validation.ground import Ground
 from raypipe.validation.precedence import overtaken
 from raypipe.validation.quotas import Quota
+from raypipe.validation.recount import filter_violations
 
 REASONS = ("no-offering-fits", "constraint", "gang", "limit", "unavailable")
 
@@ -50,6 +51,9 @@ def _entry(entry: Unplaced, ground: Ground, names: Collection[str]) -> Iterator[
         yield f"filters leave more than they were given: {left}"
     if entry.reason == "no-offering-fits" and (kind := ground.could_be_bought_for(entry.pods)):
         yield f"{kind} would hold it, and no limit is named"
+    spec = ground.specs.get(entry.pods)
+    if spec is not None and entry.reason != "gang":  # a gang is told the filters of the member to blame
+        yield from filter_violations(entry, spec, ground)
     yield from _reason(entry, ground)
 
 

@@ -130,6 +130,9 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a reason that does not exist": (lambda c: c["unplaced"][0].update(reason="mood"), "reason"),
     "a limit without its name": (lambda c: c["unplaced"][0].update(limit=None), "with limit None"),
     "filters out of order": (lambda c: c["unplaced"][0]["filters"].reverse(), "filters"),
+    "filters that the market does not know": (
+        lambda c: [one.update(left=1) for one in c["unplaced"][0]["filters"][:-1]], "filters say"),
+    "filters forgotten": (lambda c: c["unplaced"][0].update(filters=[]), "filters say"),
     "a limit that does not exist": (lambda c: c["unplaced"][0].update(limit="cluster/web/mood"), "is no limit"),
     "a price of a limit that does not exist": (lambda c: c["bound"].update(prices={"x": 1.0}), "which is no limit"),
     "filters that add": (lambda c: c["unplaced"][0]["filters"][1].update(left=99_999), "filters leave more"),
@@ -342,6 +345,16 @@ def test_half_a_gang_is_refused(plan: FleetPlan, fleet: FleetSnapshot, catalog: 
     put(bought(cluster), f"{JOB}/head", 1)
     cluster["unplaced"] = [entry for entry in cluster["unplaced"] if entry["pods"] != f"{JOB}/head"]
     with pytest.raises(InvalidPlanError, match="gang"):
+        check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+
+
+def test_the_message_begins_with_the_filter_that_left_nothing(catalog: Catalog) -> None:
+    huge = PodGroup(key="Deployment/default/huge", spec=spec(10_000_000, 1), count=1)
+    fleet = FleetSnapshot(clusters=(ClusterSnapshot(name="h", zones=("us-east-1a",), demand=(huge,)),))
+    content = json.loads(plan_fleet(fleet, catalog).to_json())
+    check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
+    content["clusters"][0]["unplaced"][0]["message"] = "arch: none is of it"
+    with pytest.raises(InvalidPlanError, match="the last filter is size, the message 'arch: none is of it'"):
         check_plan(FleetPlan.from_json(json.dumps(content)), fleet, catalog)
 
 
