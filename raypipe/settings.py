@@ -57,6 +57,10 @@ class Settings:
     quotas: tuple[Mapping[str, Any], ...] = ()
     """Quotas of the cloud account: mappings with resource, amount and what counts against them (see `Quota`)."""
 
+    relax: tuple[str, ...] = ()
+    """What may be given up, in this order, for pods that fit nothing: instance-gpu-skus, instance-max-cost and the like
+    (see `RELAXABLE`). Empty: nothing; such pods stay unplaced. A plan says what it gave up for whom."""
+
     manage: str = "all"
     """all: every pod is planned; labelled: only pods with the label elotl-luna=true (or one of managed_labels)."""
 
@@ -98,6 +102,17 @@ class Settings:
     max_alternatives: int = 3
     """How many kinds of node not bought are listed with the reason."""
 
+
+RELAXABLE = (
+    "instance-gpu-skus",
+    "instance-max-gpus",
+    "instance-max-cost",
+    "instance-offerings",
+    "instance-family-inclusions",
+    "instance-family-exclusions",
+    "instance-type-regexp",
+)
+"""Annotations that `relax` may name: they bind what is bought for a pod, and not where kube-scheduler puts it."""
 
 _CHOICES = {
     "burstable": ("sustained", "list", "exclude"),
@@ -158,6 +173,8 @@ def _checked(key: str, value: object, hint: Any) -> object:
         wanted: type = str if kinds[0] is str else Mapping
         if not all(isinstance(item, wanted) for item in value):
             raise ValueError(f"found {value!r:.80}, expected a list of {'names' if wanted is str else 'mappings'}")
+        if key == "relax":
+            _check_words(value)
         return tuple(value)
     if get_origin(hint) is not None and hint not in (float | None,):
         if not isinstance(value, Mapping) or not all(
@@ -177,6 +194,17 @@ def _checked(key: str, value: object, hint: Any) -> object:
     if int in kinds and value != int(value):
         raise ValueError(f"found {value}, expected a whole number")
     return int(value) if int in kinds else float(value)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise ValueError where one is no word of `relax`, or is there twice."""
+    for number, word in enumerate(words):
+        if word not in RELAXABLE:
+            near = nearest(word, RELAXABLE)
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise ValueError(f"found {word!r:.80} at [{number}], expected one of {', '.join(RELAXABLE)}{hint}")
+        if word in words[:number]:
+            raise ValueError(f"found {word!r} again at [{number}], expected each word once")
 
 
 QUOTA_RESOURCES = ("cpu", "nvidia.com/gpu", "nodes", "usdPerHour")

@@ -168,6 +168,16 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxed:
+    """Pods that fit nothing as they ask, and the annotations that were given up for them (setting `relax`)."""
+
+    pods: str
+    count: int
+    gave_up: tuple[str, ...]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DividedGroup:
     """A worker group of a set of alternatives: what its owner asked for, what it gets, and why.
 
@@ -234,6 +244,7 @@ class ClusterPlan:
     actions: tuple[Action, ...] = ()
     considered: tuple[Considered, ...] = ()
     alternatives: tuple[DividedSet, ...] = ()
+    relaxed: tuple[Relaxed, ...] = ()
     work: Work = Work()
     notes: tuple[Note, ...] = ()
     pool: Pool | msgspec.UnsetType = field(default=msgspec.UNSET, compare=False, repr=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from raypipe.catalog import Catalog
 from raypipe.model.alternatives import Division
-from raypipe.model.plan import Scope
+from raypipe.model.plan import Relaxed, Scope
 from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest, pool_digest
 from raypipe.packing.admission import admit
@@ -38,6 +38,7 @@ class Decision:
         kept_out: for those not admitted, the limit (by number, None: room itself), by number in `wanted`.
         broken: gangs that cannot be placed because of one of their members, with that member's number.
         cluster: as its free sets of worker groups are divided. division: replicas of their groups, by key of the set.
+        relaxed: what was given up for pods that fit nothing; `wanted` has them without it.
     """
 
     cluster: ClusterSnapshot
@@ -57,6 +58,7 @@ class Decision:
     exact: bool
     effort: Effort
     division: Division = field(default_factory=dict)
+    relaxed: tuple[Relaxed, ...] = ()
 
     @property
     def pool(self) -> Pool:
@@ -203,6 +205,7 @@ def _decision(question: Question, outcome: Outcome, name: str, effort: Effort) -
         admitted=tuple(outcome.admitted[number[w]] if w in number else 0 for w in range(len(question.wanted))),
         kept_out={question.chosen[i]: limit for i, limit in outcome.kept_out.items()},
         broken=question.broken,
+        relaxed=question.relaxed,
         exact=outcome.exact,
         effort=effort,
     )

@@ -167,9 +167,14 @@ def _bought(decision: Decision, node: BoughtNode, reasons: Reasons) -> PlannedNo
         list_usd_per_hour=usd(offering.list_usd_nanos_per_hour),
         pods=pods,
         added=pods,
-        reason=reasons.of(node),
+        reason=reasons.of(node) + _given_up(decision, pods),
         **_quantities(requested, decision.supply.reserves[node.offering], offering.allocatable),
     )
+
+
+def _given_up(decision: Decision, pods: Mapping[str, int]) -> str:
+    """What was given up for pods on a node, that they fit anything."""
+    return "".join(f"; {one.pods} gave up {', '.join(one.gave_up)}" for one in decision.relaxed if one.pods in pods)
 
 
 def _kept(decision: Decision, number: int, added: Mapping[int, int]) -> PlannedNode:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raypipe.catalog import Catalog
 from raypipe.model.alternatives import Alternatives, Division
-from raypipe.model.plan import Scope
+from raypipe.model.plan import Relaxed, Scope
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import Resources, fits
 from raypipe.model.snapshot import ClusterSnapshot
@@ -32,6 +32,7 @@ from raypipe.planner.demand import (
 from raypipe.planner.limits import Limits, limits_of
 from raypipe.planner.order import Candidate, candidates
 from raypipe.planner.pool import columns_of
+from raypipe.planner.relaxation import relaxed
 from raypipe.planner.rooms import Room
 from raypipe.planner.supply import Kinds, Supply, kinds_of, supply_of
 
@@ -45,6 +46,7 @@ class Question:
         kinds: where they may go. problem: that of `kinds` under the cluster's packing mode.
         warm: what the cluster's pattern pool knows of it. broken: gangs with a member that fits nowhere, by number.
         free: sets of worker groups whose division can be chosen; `wanted` has them as they stand.
+        relaxed: what was given up for pods that fit nothing; `wanted` has them without it.
     """
 
     cluster: ClusterSnapshot
@@ -60,6 +62,7 @@ class Question:
     warm: Columns | None
     broken: Mapping[str, int]
     free: tuple[Alternatives, ...] = ()
+    relaxed: tuple[Relaxed, ...] = ()
 
     @property
     def placeable(self) -> list[Wanted]:
@@ -95,6 +98,8 @@ def question_of(
     pending = scope is Scope.PENDING
     supply = supply_of(snapshot, catalog)
     wanted = with_members(pending_demand(snapshot) if pending else whole_demand(snapshot), snapshot.alternatives)
+    usable = _usable(supply, pending)
+    wanted, given_up = relaxed(wanted, snapshot.alternatives, snapshot.settings.relax, _holding(supply, usable))
     limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
     fixed = snapshot.bound if pending else ()
     roles = Roles(
@@ -105,7 +110,7 @@ def question_of(
         nodes_exist=pending,
         daemonsets=snapshot.daemonsets,
     )
-    masks = Masks((supply.filters, supply.node_filters), _usable(supply, pending), roles)
+    masks = Masks((supply.filters, supply.node_filters), usable, roles)
     free: tuple[Alternatives, ...] = ()
     if divisible:
         free = free_sets(snapshot, masks, lambda members: _broken_gangs(snapshot, wanted, masks, members))
@@ -132,7 +137,14 @@ def question_of(
         warm=None if pool is None else columns_of(pool, kinds, shapes, roles, supply.offerings),
         broken=broken,
         free=free,
+        relaxed=given_up,
     )
+
+
+def _holding(supply: Supply, usable: Bools) -> Callable[[PodSpec], bool]:
+    """Says of a pod whether anything that is usable holds it, other pods apart."""
+    filters = (supply.filters, supply.node_filters)
+    return lambda spec: bool((np.concatenate([one.mask(spec) for one in filters]) & usable).any())
 
 
 def _usable(supply: Supply, pending: bool) -> Bools:

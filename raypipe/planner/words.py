@@ -94,6 +94,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
         actions=to_do,
         considered=_considered(decision, placement),
         alternatives=divided_sets(decision),
+        relaxed=decision.relaxed,
         work=Work(
             lp_iterations=effort.lp_iterations,
             columns=effort.columns,
@@ -179,7 +180,11 @@ def _alternatives(decision: Decision, bought: set[tuple[str, str]]) -> list[Cons
 
 
 def _notes(decision: Decision, ray_notes: tuple[Note, ...]) -> tuple[Note, ...]:
-    notes = [*decision.cluster.notes, *decision.supply.notes, *decision.limits.notes, *ray_notes]
+    relaxed = [
+        Note(kind="relaxed", subject=one.pods, count=one.count, message=f"{one.pods}: {one.message}")
+        for one in decision.relaxed
+    ]
+    notes = [*relaxed, *decision.cluster.notes, *decision.supply.notes, *decision.limits.notes, *ray_notes]
     unchecked: Counter[str] = Counter()
     for one in decision.wanted:
         unchecked.update(dict.fromkeys(one.spec.unchecked, one.count))

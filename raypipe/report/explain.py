@@ -21,6 +21,7 @@ from raypipe.model.plan import (
     FilterCount,
     FleetPlan,
     PlannedNode,
+    Relaxed,
     Unplaced,
 )
 from raypipe.quantities import parse_quantity
@@ -44,6 +45,7 @@ class PodAnswer:
     excluded: Excluded | None = None
     considered: tuple[Considered, ...] = ()
     alternatives: tuple[DividedSet, ...] = ()
+    relaxed: Relaxed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ def _pod_answer(cluster: ClusterPlan, key: str) -> PodAnswer:
         excluded=next((entry for entry in cluster.excluded if entry.pods == key), None),
         considered=cluster.considered,
         alternatives=tuple(one for one in cluster.alternatives if any(group.pods == key for group in one.groups)),
+        relaxed=next((entry for entry in cluster.relaxed if entry.pods == key), None),
     )
 
 
@@ -138,6 +141,8 @@ def _pods(answer: PodAnswer, width: int | None) -> list[str]:
         lines += [*_nodes_of(answer, width), ""]
         reasons = {node.reason: None for node in answer.nodes if node.reason}
         lines += entries("why", list(reasons), MOST_NAMED, width)
+    if answer.relaxed is not None:
+        lines += labelled("relaxed", answer.relaxed.message, width)
     lines += entries("alternatives", divided(answer.alternatives), MOST_NAMED, width)
     if answer.marginal_usd_per_hour is not None:
         text = f"one more such pod costs {hourly(answer.marginal_usd_per_hour)} (dual price of the proven bound)"

@@ -18,6 +18,7 @@ from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
 from raypipe.validation.quotas import shared_quotas
 from raypipe.validation.ray import ray_violations
+from raypipe.validation.relaxation import as_relaxed, relaxation_violations
 from raypipe.validation.told import fleet_violations, told_violations
 
 MONEY_SLACK = 1.5e-9
@@ -38,7 +39,11 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
         violations += [f"{one.name}: {text}" for text in _failure(one, cluster)]
         if one.error is None and not one.stale:
             violations += [f"{one.name}: {text}" for text in division_violations(one, cluster, plan.scope)]
-            grounds.append((one, Ground(as_told(cluster, told_division(one)), catalog, plan.scope)))
+            divided = as_told(cluster, told_division(one))
+            asking = Ground(divided, catalog, plan.scope)
+            violations += [f"{one.name}: {text}" for text in relaxation_violations(one, asking)]
+            relaxed = as_relaxed(divided, one, plan.scope)
+            grounds.append((one, asking if relaxed is divided else Ground(relaxed, catalog, plan.scope)))
     shared = {f"fleet/{resource}" for resource in fleet.limits} | shared_quotas(ground.cluster for _, ground in grounds)
     for one, ground in grounds:
         violations += [f"{one.name}: {text}" for text in _cluster(one, ground, shared)]

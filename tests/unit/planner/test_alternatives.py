@@ -331,3 +331,12 @@ def test_a_bound_is_taken_back_when_the_cheaper_group_is_full(catalog: Catalog) 
     after = patched(before, action)
     assert "maxReplicas" not in after["spec"]["workerGroupSpecs"][0]
     assert writes(plan_of(catalog, after)) == []
+
+
+def test_groups_stay_as_they_stand_where_clusters_share_what_is_scarce(catalog: Catalog) -> None:
+    """Alone each would take three t4 instead of two l4; six are more than the fleet may have."""
+    clusters = [replace(snapshot(ray_cluster(*T4S)), name=name) for name in ("a", "b")]
+    plan = planned_fleet(catalog, *clusters, limits={"nvidia.com/gpu": 4})
+    assert [replicas(one) for one in plan.clusters] == [{"l4": 2, "t4": 0}] * 2
+    assert plan.unplaced == ()
+    assert plan.clusters[0].alternatives[0].groups[0].reason.startswith("left as it stands: ")
