@@ -30,6 +30,7 @@ class Ground:
         self._catalog = catalog
         self._refused: dict[tuple[int, int], str | None] = {}
         self._rooms: dict[int, Resources] = {}
+        self.refused_by_words: dict[object, list[str | None]] = {}
 
     @property
     def pending(self) -> bool:

@@ -26,7 +26,10 @@ def filter_violations(entry: Unplaced, spec: PodSpec, ground: Ground) -> Iterato
 
     Where there are nodes, it may say instead that their room is taken.
     """
-    refused = Counter(_first_refusing(spec, one, ground) for one in ground.offerings)
+    by_words = _refused_by_words(spec, ground)
+    refused = Counter(
+        by_words[number] or _refused_by_amounts(spec, one, ground) for number, one in enumerate(ground.offerings)
+    )
     left, counts = sum(refused.values()), list[tuple[str, int]]()
     for name in COUNTED:
         if counts and not counts[-1][1]:
@@ -42,18 +45,41 @@ def filter_violations(entry: Unplaced, spec: PodSpec, ground: Ground) -> Iterato
         yield f"the last filter is {told[-1][0]}, the message {entry.message[:40]!r}"
 
 
-def _first_refusing(spec: PodSpec, offering: Offering, ground: Ground) -> str | None:
-    """The first filter that an offering does not pass, or None."""
-    checks = (
-        _is_in_pool(spec, offering),
-        _is_of_arch(spec, offering, ground.cluster),
-        spec.selects(offering.labels) and selector_refused_by(spec, offering) is None,
-        _has_gpus(spec, offering),
-        spec.max_usd_nanos_per_hour is None or offering.usd_nanos_per_hour <= spec.max_usd_nanos_per_hour,
-        _is_large_enough(spec, offering, ground),
-        not offering.unavailable,
+def _refused_by_words(spec: PodSpec, ground: Ground) -> list[str | None]:
+    """For each offering the first of pool, arch and selector that it does not pass; once for pods of like words."""
+    words = (
+        spec.tolerations,
+        tuple(sorted(spec.node_selector.items())),
+        spec.node_affinity,
+        spec.volume_affinity,
+        spec.capacity_types,
+        spec.family_inclusions,
+        spec.family_exclusions,
+        spec.type_regexp,
     )
-    return next((name for name, passes in zip(COUNTED, checks, strict=True) if not passes), None)
+    if words not in ground.refused_by_words:
+        ground.refused_by_words[words] = [_refused_by_word(spec, one, ground.cluster) for one in ground.offerings]
+    return ground.refused_by_words[words]
+
+
+def _refused_by_word(spec: PodSpec, offering: Offering, cluster: ClusterSnapshot) -> str | None:
+    if not _is_in_pool(spec, offering):
+        return "pool"
+    if not _is_of_arch(spec, offering, cluster):
+        return "arch"
+    selected = spec.selects(offering.labels) and selector_refused_by(spec, offering) is None
+    return None if selected else "selector"
+
+
+def _refused_by_amounts(spec: PodSpec, offering: Offering, ground: Ground) -> str | None:
+    """The first of the other filters that an offering does not pass, or None."""
+    if not _has_gpus(spec, offering):
+        return "gpu"
+    if spec.max_usd_nanos_per_hour is not None and offering.usd_nanos_per_hour > spec.max_usd_nanos_per_hour:
+        return "price"
+    if not _is_large_enough(spec, offering, ground):
+        return "size"
+    return "availability" if offering.unavailable else None
 
 
 def _is_in_pool(spec: PodSpec, offering: Offering) -> bool:
