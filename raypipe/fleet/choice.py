@@ -27,6 +27,11 @@ class Columns:
     cost_usd_nanos: Ints
     use: Ints
 
+    @property
+    def rest(self) -> Columns:
+        """All but the first."""
+        return Columns(cost_usd_nanos=self.cost_usd_nanos[1:], use=self.use[1:])
+
 
 def prices(columns: Sequence[Columns], left: Ints, effort: Effort) -> Floats | None:
     """σ of the relaxation, (Q,), nano-dollars a unit; None where these packings cannot be within what is left."""

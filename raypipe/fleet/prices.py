@@ -4,12 +4,15 @@ Who is admitted is decided before (`admission`); here the n_c are fixed and Σ_c
 of the scarce rows. With V_c(σ) the least cost of cluster c where a unit of row q costs σ_q more (`packing.scarce`)::
 
     round 1      σ = 0: each cluster for itself; where that is within L, it is the answer
-    round r      σ = half of the master's prices (`choice`), half of those of the best bound so far
+    round r      where no packings seen in rounds are within L together: σ_q of the rows that the last ones exceed is
+                 raised, first to what all costs a unit of L_q, then RAISE-fold;
+                 else σ = half of the master's prices (`choice`), half of those of the best bound so far
     bound        max over rounds of Σ_c V_c(σ) − σ·L        (V_c by its own bound, so it is one too)
     repair       of all packings seen, one a cluster, at least cost within L
 
-The packings that admission showed are among them, so that the repair never fails. Gangs and whole nodes make the answer
-to a price jump, so the rounds do not "agree" in general: they are counted, not waited for.
+The packings that admission showed are among them, so that the repair never fails; they spare what is scarce at any
+cost, so the master, which would take its prices from that cost, does not see them. Gangs and whole nodes make the
+answer to a price jump, so the rounds do not "agree" in general: they are counted, not waited for.
 
 What a cluster's own bound says: with A_c its part of L, what it uses and a share of what all leave, V_c(σ) − σ·A_c is
 below the cost of whatever places its pods within A_c. These add up to the bound above.
@@ -34,6 +37,11 @@ from raypipe.packing.solve import Solved, solve
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
+
+RAISE = 4.0
+"""How many times as dear what is scarce gets where it is still too cheap."""
+DEAREST = 1000.0
+"""Most that a price is of what all costs a unit of its row: beyond that it says "at any cost", which 1000 says, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,26 +127,44 @@ class _Division:
         for c, answer in enumerate(answers):
             self._efforts[c].add(answer.effort)
             self._warm[c] = answer.solved.columns or self._warm[c]
-            if answer.solved.packing is not None:
-                self._packings[c].append(answer.solved.packing)
+            self._packings[c].append(answer.solved.packing or self._cheapest(c))
         bound = sum(one.bound_usd_nanos for one in self._last) - self._paid(self._left)
         if self._best is None or bound > self._best[0]:
             self._best = bound, self._prices, self._last
 
     def is_within(self) -> bool:
         """Whether the last answers are within what is left together."""
-        last = [packings[-1] for packings in self._packings]
-        use = [frame.use(one, len(self._left)) for frame, one in zip(self._frames, last, strict=True)]
-        return bool((np.sum(use, axis=0) <= self._left).all())
+        return bool((self._use([packings[-1] for packings in self._packings]) <= self._left).all())
 
     def reprice(self) -> bool:
         """Take the next prices; False where they would be the same again."""
-        master = prices(self._columns(), self._left, self._efforts[0])
-        best = self._best[1] if self._best is not None else self._prices
-        if master is None or np.allclose(master, self._prices, rtol=1e-9):
+        master = prices([one.rest for one in self._columns()], self._left, self._efforts[0])
+        if master is None:
+            following = self._raised()
+        else:
+            best = self._best[1] if self._best is not None else self._prices
+            following = np.minimum((master + best) / 2 if best.any() else master, DEAREST * self._natural())
+        if np.allclose(following, self._prices, rtol=1e-6, atol=0.0):
             return False
-        self._prices = master if not best.any() else (master + best) / 2
+        self._prices = following
         return True
+
+    def _raised(self) -> Floats:
+        """The prices, higher for the rows that the last answers exceed."""
+        natural = self._natural()
+        higher = np.where(self._prices > 0, self._prices * RAISE, natural)
+        exceeded = self._use([packings[-1] for packings in self._packings]) > self._left
+        raised: Floats = np.where(exceeded, np.minimum(higher, DEAREST * natural), self._prices)
+        return raised
+
+    def _natural(self) -> Floats:
+        """What all costs a unit of what is left of each row, or of the largest node where that is more."""
+        cost = sum(
+            packings[1].usd_nanos(problem) for packings, problem in zip(self._packings, self._problems, strict=True)
+        )
+        largest = np.max([frame.largest(len(self._left)) for frame in self._frames], axis=0)
+        natural: Floats = max(cost, 1) / np.maximum(np.maximum(self._left, largest), 1)
+        return natural
 
     def _cheapest(self, c: int) -> Packing:
         """Of the packings known of a cluster, the cheapest at the prices as they are."""
@@ -149,6 +175,12 @@ class _Division:
             return packing.usd_nanos(frame.problem) + float(self._prices @ use)
 
         return min(self._packings[c], key=paid)
+
+    def _use(self, packings: Sequence[Packing]) -> Ints:
+        """What one packing of each cluster count together, (Q,)."""
+        uses = [frame.use(one, len(self._left)) for frame, one in zip(self._frames, packings, strict=True)]
+        total: Ints = np.sum(uses, axis=0)
+        return total
 
     def _columns(self) -> list[Columns]:
         return [

@@ -172,7 +172,7 @@ def test_what_is_scarce_is_divided_as_in_one_process(
     fleet: FleetSnapshot, serial: FleetPlan, planner: raypipe.Planner
 ) -> None:
     """Frames and rounds of prices travel as clusters do."""
-    limits = {"usdPerHour": round(0.8e9 * serial.usd_per_hour.after), "nodes": 40}
+    limits = {"usdPerHour": round(0.8e9 * serial.usd_per_hour.after), "nodes": 60}
     scarce = dataclasses.replace(fleet, limits=limits)
     planned = planner.plan(scarce)
     assert any(entry.limit == "fleet/usdPerHour" for entry in planned.unplaced)
