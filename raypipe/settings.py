@@ -73,6 +73,16 @@ class Settings:
     expendable_below_priority: int = -10
     """Pods of a lower priority are left out (`expendable`), as with Cluster Autoscaler."""
 
+    preference_usd_per_hour: float = 0.0001
+    """$/h for each point of weight of a preferred affinity that a pod misses: 0.01 for one of weight 100, which is half
+    a spot vCPU. Apart from cost; 0: preferred affinities are not looked at."""
+
+    skew_usd_per_hour: float = 0.01
+    """$/h for each pod over the maxSkew of a ScheduleAnyway spread. Apart from cost; 0: they are not looked at."""
+
+    node_overhead_usd_per_hour: float = 0.0
+    """$/h for each node that is bought, beside its price: what one more node is to operate. Apart from cost."""
+
     lp_rounds: int = 160
     """Most rounds of column generation a cluster. More lower the cost; it levels off between 20 and 160."""
 
@@ -125,6 +135,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "spot_price_ratio_estimate": (1e-6, 1.0),
     "max_spot_price_ratio": (0.0, 10.0),
     "max_spot_interrupt_bucket": (0, 4),
+    "preference_usd_per_hour": (0.0, 1_000.0),
+    "skew_usd_per_hour": (0.0, 1_000.0),
+    "node_overhead_usd_per_hour": (0.0, 1_000.0),
     "lp_rounds": (0, 10_000),
     "warm_lp_rounds": (0, 10_000),
     "cut_rounds": (0, 100),

@@ -38,7 +38,7 @@ def merged(fleet: FleetSnapshot, catalog: Catalog, scope: Scope, plans: tuple[Cl
         unpriced_nodes=sum(plan.unpriced_nodes for plan in planned),
         usd_per_hour=cost,
         gap_fraction=gap,
-        objective=Objective(value=cost.after, lower_bound=cost.lower_bound, terms={"price": cost.after}),
+        objective=_objective([plan.objective for plan in planned]),
         clusters=plans,
         notes=tuple(
             sorted(
@@ -46,6 +46,16 @@ def merged(fleet: FleetSnapshot, catalog: Catalog, scope: Scope, plans: tuple[Cl
                 key=lambda note: (note.kind, note.subject, note.message),
             )
         ),
+    )
+
+
+def _objective(objectives: list[Objective]) -> Objective:
+    """The clusters' objectives added up, term by term; price is always one of them."""
+    names = dict.fromkeys(("price", *(name for one in objectives for name in one.terms)))
+    return Objective(
+        value=_sum(one.value for one in objectives),
+        lower_bound=_sum(one.lower_bound for one in objectives),
+        terms={name: _sum(one.terms.get(name, 0.0) for one in objectives) for name in names},
     )
 
 

@@ -332,12 +332,6 @@ def _sliced(requests: dict[str, int], annotations: Field) -> dict[str, int]:
 def unchecked(spec: Field) -> tuple[str, ...]:
     """Constraint families that the plan does not keep yet."""
     families = set()
-    affinity = spec.get("affinity")
-    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
-    if any(affinity.get(kind, preferred).items() for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")):
-        families.add("preferred-affinity")
-    if any(one.plain("whenUnsatisfiable") == "ScheduleAnyway" for one in spec.get("topologySpreadConstraints").items()):
-        families.add("preferred-spread")
     if spec.get("resourceClaims").items():
         families.add("resource-claims")
     spec.get("volumes").items()  # what is no list is told, whether or not it is looked at

@@ -71,11 +71,26 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What was minimised: price, and later risk and preferences, with its own bound."""
+    """What was minimised: price, and beside it what wishes of pods are missed and nodes to operate, with its own bound.
+
+    terms: price, and where they are asked for preferences and node_overhead; they add up to `value`. The bound of small
+    problems knows every term; that of others leaves out what pods wish of each other, which lowers it.
+    """
 
     value: float
     lower_bound: float
     terms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """A preference that some of the pods that a plan places do not get: how many of how many, and what that counts."""
+
+    pods: str
+    preference: str
+    missed: int
+    placed: int
+    usd_per_hour: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +249,7 @@ class ClusterPlan:
     usd_per_hour: Cost = Cost(before=0.0, after=0.0, lower_bound=0.0)
     gap_fraction: float | None = 0.0
     objective: Objective = Objective(value=0.0, lower_bound=0.0, terms={"price": 0.0})
+    missed: tuple[Missed, ...] = ()
     bought: Bought = Bought(usd_per_hour=0.0, lower_bound=0.0, gap_fraction=0.0)
     consolidation: Consolidation = Consolidation()
     bound: Bound = Bound(kind="aggregated-lp")

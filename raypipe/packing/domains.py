@@ -261,7 +261,8 @@ def bundle(problem: Problem) -> Unruled | None:
 
     Owners without members of their own are one bundle, as large as all of them; others are dealt evenly to the members
     that are no owners. Where a bound pod holds some node, owners go there alone. Bundles count as one pod in rules of
-    domains, which is exact for spread over one pod a bundle and is checked in the end for the rest.
+    domains, which is exact for spread over one pod a bundle and is checked in the end for the rest. What pods wish of
+    others on their node is not looked at where there are bundles.
     """
     bundles = _Bundles(problem)
     for rule in problem.beside:
@@ -326,5 +327,7 @@ class _Bundles:
             domains=tuple(
                 replace(one, owners=having(one.owners), members=having(one.members)) for one in problem.domains
             ),
+            penalty=holds @ problem.penalty if problem.penalty.size else problem.penalty,
+            wishes=() if self._bundles else tuple(one.only_shapes(kept) for one in problem.wishes),
         )
         return Unruled(problem=made, holds=holds)

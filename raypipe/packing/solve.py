@@ -154,7 +154,7 @@ def _solve(
     warm: Columns | None,
 ) -> Solved:
     if problem.is_ruled or problem.domain_wishes:
-        return _across(problem, settings, effort, stop, found)
+        return _across(problem, settings, effort, stop, known, found)
     duals = aggregated_lp(problem, effort)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
@@ -206,7 +206,14 @@ def _again(
     return replace(solved, columns=made.columns)
 
 
-def _across(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
+def _across(
+    problem: Problem,
+    settings: Settings,
+    effort: Effort,
+    stop: Callable[[], bool],
+    known: Packing | None,
+    found: Found,
+) -> Solved:
     """A problem with rules or wishes across nodes: whole where it is small, else packed without them."""
     flat = _one_domain(replace(problem, beside=(), domains=(), domain_wishes=()))
     flat = flat.only_kinds(undominated(flat))
@@ -219,7 +226,7 @@ def _across(problem: Problem, settings: Settings, effort: Effort, stop: Callable
     if exact is not None:
         return exact
     if problem.domain_wishes:
-        return _wished(problem, settings, effort, stop, found)
+        return _wished(problem, settings, effort, stop, known, found)
     duals = strengthened(flat, flat_duals, effort, settings.cut_rounds).for_kinds_of(problem)
     bound = _bound(duals)
     unruled = without_rules(problem, effort)
@@ -245,14 +252,20 @@ def _one_domain(problem: Problem) -> Problem:
     return problem if problem.domains or problem.domain_wishes else replace(problem, cell=problem.cell[:0])
 
 
-def _wished(problem: Problem, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found) -> Solved:
+def _wished(
+    problem: Problem,
+    settings: Settings,
+    effort: Effort,
+    stop: Callable[[], bool],
+    known: Packing | None,
+    found: Found,
+) -> Solved:
     """Pack as if nobody wished anything of domains, then give each node the domain that suits best."""
-    inner = solve(_one_domain(replace(problem, domain_wishes=())), settings, effort, stop, found=found)
-    if inner.packing is None:
-        return replace(inner, proven=False, columns=None)
-    packing = dealt(problem, inner.packing)
-    packing = inner.packing if verify(problem, packing) else packing
-    return replace(inner, packing=packing, proven=False, columns=None)
+    inner = solve(_one_domain(replace(problem, domain_wishes=())), settings, effort, stop, known, found)
+    packings = _packings(inner.packing, known)
+    dealt_out = [one for one in (dealt(problem, packing) for packing in packings) if not verify(problem, one)]
+    best = min((*dealt_out, *packings), key=lambda packing: packing.worth(problem), default=None)
+    return replace(inner, packing=best, proven=False, columns=None)
 
 
 def _first_packing(problem: Problem, pricing: Pricing) -> Packing | None:

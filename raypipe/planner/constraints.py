@@ -16,7 +16,7 @@ node may be bought there for others; bound pods count, terminating ones for anti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,7 +34,7 @@ ENDLESS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class Ask:
     """One thing that pods ask: `form` "apart", "together", "spread" or "port", within domains of `key`.
 
     selectors: pods that are meant match all of them (a port means pods with a port that conflicts).
@@ -68,12 +68,12 @@ class _Ask:
         return f"{name[self.form]} {pods} ({self.key}{skew})"
 
 
-def _asks_of(spec: PodSpec) -> list[_Ask]:
-    asks = [_Ask("apart", term.topology_key, (term.pods,)) for term in spec.pod_anti_affinity]
-    asks += [_Ask("spread", one.topology_key, (one.pods,), spread=one) for one in spec.spread if one.required]
+def asks_of(spec: PodSpec) -> list[Ask]:
+    asks = [Ask("apart", term.topology_key, (term.pods,)) for term in spec.pod_anti_affinity]
+    asks += [Ask("spread", one.topology_key, (one.pods,), spread=one) for one in spec.spread if one.required]
     together = tuple(term.pods for term in spec.pod_affinity)
-    asks += [_Ask("together", key, together) for key in dict.fromkeys(term.topology_key for term in spec.pod_affinity)]
-    asks += [_Ask("port", HOSTNAME, port=port) for port in spec.host_ports]
+    asks += [Ask("together", key, together) for key in dict.fromkeys(term.topology_key for term in spec.pod_affinity)]
+    asks += [Ask("port", HOSTNAME, port=port) for port in spec.host_ports]
     return list(dict.fromkeys(asks))
 
 
@@ -107,18 +107,21 @@ class Roles:
         *,
         nodes_exist: bool = True,
         daemonsets: Sequence[DaemonSet] = (),
+        asked: Callable[[PodSpec], Sequence[Ask]] | None = None,
     ) -> None:
         """`fixed` are the bound pods that stay. nodes_exist: False where a plan is made as if there were no node.
 
+        asked: the asks of a pod that are looked at; None: those that a plan has to keep.
         Of `daemonsets`, whose pods come to every node that they select and tolerate, ports alone are looked at.
         """
         specs = list({id(spec): spec for spec in wanted}.values())
+        self._asked = asked or asks_of
         self._offerings, self._nodes, self._nodes_exist = offerings, nodes, nodes_exist
         self._number_of_node = {room.name: len(offerings) + n for n, room in enumerate(nodes)}
         self._fixed = [one for one in fixed if one.node in self._number_of_node]
         self._daemonsets = [one for one in daemonsets if one.spec.host_ports]
         everybody = [*specs, *(one.spec for one in self._fixed)]
-        self._asks = list(dict.fromkeys(ask for spec in everybody for ask in _asks_of(spec)))
+        self._asks = list(dict.fromkeys(ask for spec in everybody for ask in self._asked(spec)))
         self._numbers = {ask: number for number, ask in enumerate(self._asks)}
         self._roles: dict[int, Role] = {}
         self._kept: list[PodSpec] = []
@@ -153,7 +156,7 @@ class Roles:
         if known is None:
             by_label, others = self._by_label
             near = [*others, *(number for item in spec.labels.items() for number in by_label.get(item, ()))]
-            own = tuple(sorted(self._numbers[ask] for ask in _asks_of(spec)))
+            own = tuple(sorted(self._numbers[ask] for ask in self._asked(spec)))
             meant = tuple(sorted(number for number in near if self._asks[number].means(spec)))
             known = self._roles[id(spec)] = Role(own=own, meant=meant)
             self._kept.append(spec)
@@ -166,7 +169,7 @@ class Roles:
         words += [f"{self._asks[number]} of another pod" for number in role.meant if number not in role.own]
         return " and ".join(dict.fromkeys(words))
 
-    def _said(self, ask: _Ask) -> str:
+    def _said(self, ask: Ask) -> str:
         takers = [one.key for one in self._daemonsets if ask.port is not None and ask.means(one.spec)]
         return f"{ask} (which {' and '.join(takers)} takes)" if takers else str(ask)
 
@@ -182,7 +185,11 @@ class Roles:
 
     def _is_lonely(self, number: int, *, meant: bool) -> bool:
         """Whether nobody there or planned is meant by an ask, the pod itself included."""
-        return not meant and number not in self._meant_by_new and not self._standing(number, own=False).any()
+        return not meant and number not in self._meant_by_new and not self.standing(number, own=False).any()
+
+    def ask(self, number: int) -> Ask:
+        """The ask of a number."""
+        return self._asks[number]
 
     def families(self, specs: Iterable[PodSpec]) -> list[str]:
         """The families of asks that a bound of the packing leaves out, by name; it knows caps on a node."""
@@ -200,14 +207,15 @@ class Roles:
     # where bound pods stand
 
     @cached_property
-    def _labels(self) -> list[Mapping[str, str]]:
+    def labels(self) -> list[Mapping[str, str]]:
+        """The labels of each place, (places,); of existing nodes none where none is taken to exist."""
         labels = [room.existing.node.labels if self._nodes_exist else {} for room in self._nodes]
         return [*(one.labels for one in self._offerings), *labels]
 
     def _values(self, key: str) -> np.ndarray:
         """The value of a label at each place, (places,) of text or None; at an offering a hostname is its own."""
         if key not in self._value_cache:
-            values: list[object] = [labels.get(key) for labels in self._labels]
+            values: list[object] = [labels.get(key) for labels in self.labels]
             if key == HOSTNAME:
                 values = list(range(len(values)))
             self._value_cache[key] = np.array(values, dtype=object)
@@ -217,10 +225,10 @@ class Roles:
     def _value_cache(self) -> dict[str, np.ndarray]:
         return {}
 
-    def _standing(self, number: int, *, own: bool) -> Ints:
+    def standing(self, number: int, *, own: bool) -> Ints:
         """Bound pods that an ask means (or whose own it is) at each place, (places,)."""
         ask = self._asks[number]
-        counts = np.zeros(len(self._labels), dtype=np.int64)
+        counts = np.zeros(len(self.labels), dtype=np.int64)
         for one, role in zip(self._fixed, self._fixed_roles, strict=True):
             if number in (role.own if own else role.meant) and not (ask.form == "spread" and one.terminating):
                 counts[self._number_of_node[one.node]] += one.count
@@ -245,18 +253,18 @@ class Roles:
         if role == NO_ROLE:
             return None
         if role not in self._forbidden:
-            forbidden: Bools = np.zeros(len(self._labels), dtype=bool)
+            forbidden: Bools = np.zeros(len(self.labels), dtype=bool)
             for number in role.own:
                 forbidden |= self._kept_away_by_own(number, meant=number in role.meant)
             for number in role.meant:
                 if self._asks[number].form == "apart":
-                    forbidden |= self._same_domain(number, self._standing(number, own=True) > 0)
+                    forbidden |= self._same_domain(number, self.standing(number, own=True) > 0)
             self._forbidden[role] = forbidden
         return self._forbidden[role]
 
     def _kept_away_by_own(self, number: int, *, meant: bool) -> Bools:
         ask = self._asks[number]
-        standing = self._standing(number, own=False)
+        standing = self.standing(number, own=False)
         homeless: Bools = np.array([value is None for value in self._values(ask.key)], dtype=bool)
         if ask.form in ("apart", "port"):
             return self._same_domain(number, standing > 0)
@@ -280,7 +288,7 @@ class Roles:
     def rules(self, specs: Sequence[PodSpec]) -> PlaceRules:
         """The rules that pods of these shapes ask."""
         roles = [self.of(spec) for spec in specs]
-        rules = PlaceRules(len(self._labels))
+        rules = PlaceRules(len(self.labels))
         asked = sorted({number for role in roles for number in role.own})
         for number in asked:
             owners = np.array([number in role.own for role in roles], dtype=bool)
@@ -290,16 +298,16 @@ class Roles:
 
     def _add(self, rules: PlaceRules, number: int, owners: Bools, members: Bools, specs: Sequence[PodSpec]) -> None:
         ask = self._asks[number]
-        standing = self._standing(number, own=False)
+        standing = self.standing(number, own=False)
         if ask.form == "spread" and ask.key != HOSTNAME:
-            for same in _alike(owners, specs):
+            for same in alike(owners, specs):
                 self._add_spread(rules, number, same, members, specs, standing)
         elif ask.form == "together":
             seed = not standing.any()
             if ask.key == HOSTNAME:
                 rules.beside.append(Beside(owners=owners, members=members, held=standing > 0, seed=seed))
             else:
-                domain, base, _ = self._domains(ask.key, standing)
+                domain, base, _ = self.domains(ask.key, standing)
                 rules.domains.append(_rule(Form.TOGETHER, owners, members, domain, base, seed=seed))
         elif ask.key == HOSTNAME:
             most = 1 if ask.spread is None else ask.spread.max_skew
@@ -308,13 +316,13 @@ class Roles:
                 if some.any():
                     rules.add_on_node(some, members, standing, most if both or ask.spread is not None else 0)
         else:
-            domain, base, _ = self._domains(ask.key, standing)
+            domain, base, _ = self.domains(ask.key, standing)
             for both in (True, False):
                 some = owners & (members if both else ~members)
                 if some.any() and members.any():
                     rules.domains.append(_rule(Form.APART, some, members, domain, base, most=int(both)))
 
-    def _domains(self, key: str, standing: Ints) -> tuple[Ints, Ints, dict[object, int]]:
+    def domains(self, key: str, standing: Ints) -> tuple[Ints, Ints, dict[object, int]]:
         """The number of each place's domain, (places,), bound pods by domain, and the numbers."""
         values = self._values(key)
         numbers = {value: n for n, value in enumerate(sorted({value for value in values if value is not None}))}
@@ -336,10 +344,10 @@ class Roles:
         spread = self._asks[number].spread
         assert spread is not None
         first = int(np.flatnonzero(owners)[0])
-        counted = self._counted(spread, specs[first])
-        domain, base, numbers = self._domains(spread.topology_key, np.where(counted, standing, 0))
+        counted = self.counted(spread, specs[first])
+        domain, base, numbers = self.domains(spread.topology_key, np.where(counted, standing, 0))
         eligible = np.zeros(len(numbers), dtype=bool)
-        eligible[domain[counted & self._may_exist & (domain >= 0)]] = True
+        eligible[domain[counted & self.may_exist & (domain >= 0)]] = True
         few = int(eligible.sum()) < (spread.min_domains or 1)
         rules.domains.append(
             _rule(
@@ -354,9 +362,9 @@ class Roles:
             )
         )
 
-    def _counted(self, spread: Spread, spec: PodSpec) -> Bools:
+    def counted(self, spread: Spread, spec: PodSpec) -> Bools:
         """Whether pods at each place count for a spread of this pod, (places,)."""
-        counted: Bools = np.ones(len(self._labels), dtype=bool)
+        counted: Bools = np.ones(len(self.labels), dtype=bool)
         if spread.honors_taints:
             taints = [*(one.taints for one in self._offerings), *(room.existing.node.taints for room in self._nodes)]
             counted &= np.array([tolerated(one, spec.tolerations) for one in taints], dtype=bool)
@@ -365,7 +373,7 @@ class Roles:
         return counted
 
     @cached_property
-    def _may_exist(self) -> Bools:
+    def may_exist(self) -> Bools:
         """Places where there is a node or can be one now, (places,)."""
         for_sale = [not one.unavailable for one in self._offerings]
         return np.array(for_sale + [self._nodes_exist] * len(self._nodes), dtype=bool)
@@ -374,10 +382,10 @@ class Roles:
         """Places whose labels a pod's selector and node affinity admit, each set of labels looked at once."""
         keys = sorted({*spec.node_selector, *(part.key for term in spec.node_affinity for part in term)})
         if not keys and not spec.node_affinity:
-            return np.ones(len(self._labels), dtype=bool)
+            return np.ones(len(self.labels), dtype=bool)
         known: dict[tuple[str | None, ...], bool] = {}
         selected = []
-        for labels in self._labels:
+        for labels in self.labels:
             mark = tuple(labels.get(key) for key in keys)
             if mark not in known:
                 known[mark] = admitted(labels, spec.node_selector, spec.node_affinity)
@@ -385,7 +393,7 @@ class Roles:
         return np.array(selected, dtype=bool)
 
 
-def _alike(owners: Bools, specs: Sequence[PodSpec]) -> list[Bools]:
+def alike(owners: Bools, specs: Sequence[PodSpec]) -> list[Bools]:
     """Owners by what they select and tolerate, since that makes the domains of their spread."""
     groups: dict[object, Bools] = {}
     for k in np.flatnonzero(owners).tolist():

@@ -6,7 +6,7 @@ key gets which place is decided afterwards, in the order of keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,7 +74,15 @@ class Admitting(Protocol):
 class Masks:
     """Where a spec may go among what is `usable`, asked once for all specs that are alike to a plan."""
 
-    def __init__(self, filters: Sequence[Admitting], usable: Bools, roles: Roles) -> None:
+    def __init__(
+        self,
+        filters: Sequence[Admitting],
+        usable: Bools,
+        roles: Roles,
+        wished: Callable[[PodSpec], object] = lambda _: None,
+    ) -> None:
+        """wished: what pods must have in common to be alike where some prefer what others do not."""
+        self.wished = wished
         self._filters = filters
         self._usable = usable
         self.roles = roles
@@ -91,7 +99,7 @@ class Masks:
         """The digest of what matters of the spec, and where it may go."""
         known = self._by_id.get(id(spec))
         if known is None:
-            content = _content(spec, self.roles.of(spec))
+            content = _content(spec, self.roles.of(spec), self.wished(spec))
             mask = self._by_content.get(content)
             if mask is None:
                 parts = [filters.mask(spec) for filters in self._filters]
@@ -123,9 +131,9 @@ def placement_words(spec: PodSpec) -> tuple[object, ...]:
     )
 
 
-def _content(spec: PodSpec, role: Role) -> bytes:
+def _content(spec: PodSpec, role: Role, wished: object) -> bytes:
     """What a placement depends on, as bytes."""
-    return msgspec.json.encode((*placement_words(spec), role.own, role.meant), order="sorted")
+    return msgspec.json.encode((*placement_words(spec), role.own, role.meant, wished), order="sorted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,7 +155,7 @@ class Shapes:
 
 def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) -> Shapes:
     """Merge what requests the same, may go to the same places, packs alike and has the same role to others."""
-    numbers: dict[tuple[bytes, bytes, bool, Role], int] = {}
+    numbers: dict[tuple[bytes, bytes, bool, Role, bytes], int] = {}
     of_content: dict[bytes, int] = {}
     specs: list[PodSpec] = []
     admits: list[Bools] = []
@@ -158,7 +166,8 @@ def shapes_of(wanted: Sequence[Wanted], masks: Masks, resources: Sequence[str]) 
         if number is None:
             spec = one.spec
             amounts = msgspec.json.encode((sorted(spec.requests.items()), spec.gpu_memory_bytes))
-            mark = (amounts, np.packbits(mask).tobytes(), spec.instance_annotation, masks.roles.of(spec))
+            wished = msgspec.json.encode(masks.wished(spec), order="sorted")
+            mark = (amounts, np.packbits(mask).tobytes(), spec.instance_annotation, masks.roles.of(spec), wished)
             number = of_content[content] = numbers.setdefault(mark, len(numbers))
             if number == len(specs):
                 specs.append(spec)

@@ -117,9 +117,9 @@ def _dealt(queues: list[list[list[int]]], pattern: Ints) -> dict[int, int]:
     return pods
 
 
-def planned_nodes(decision: Decision, placement: Placement) -> tuple[PlannedNode, ...]:
-    """All nodes after the plan, by name."""
-    reasons = Reasons(decision)
+def planned_nodes(decision: Decision, placement: Placement, *, wished: bool = False) -> tuple[PlannedNode, ...]:
+    """All nodes after the plan, by name; `wished`: what pods prefer was weighed against cost."""
+    reasons = Reasons(decision, wished=wished)
     nodes = [_bought(decision, node, reasons) for node in placement.bought]
     if decision.scope == "pending":
         nodes += [
@@ -217,8 +217,8 @@ def _why_kept(room: Room, used: bool) -> str:
 class Reasons:
     """Why each bought node is of its kind: the cheapest that holds its pods, and what the next one costs."""
 
-    def __init__(self, decision: Decision) -> None:
-        self._decision = decision
+    def __init__(self, decision: Decision, *, wished: bool = False) -> None:
+        self._decision, self._wished = decision, wished
         self._known: dict[tuple[int, bytes], str] = {}
         problem = decision.kinds.problem
         self._endless = np.flatnonzero(problem.most >= UNLIMITED)
@@ -249,6 +249,8 @@ class Reasons:
         kinds = [offerings[int(problem_kind)] for problem_kind in self._decision.kinds.offering[self._endless[holds]]]
         dearer = [one for one in kinds if one.usd_nanos_per_hour > offering.usd_nanos_per_hour]
         cheaper = [one for one in kinds if one.usd_nanos_per_hour < offering.usd_nanos_per_hour]
+        if cheaper and self._wished:
+            return f"holds these pods by limits and by what they prefer; {cheaper[0].instance_type} would be cheaper"
         if cheaper:
             return f"holds these pods within the limits; {cheaper[0].instance_type} would be cheaper but counts more"
         if not dearer:

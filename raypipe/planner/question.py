@@ -98,7 +98,7 @@ def question_of(
     pending = scope is Scope.PENDING
     supply = supply_of(snapshot, catalog)
     wanted = with_members(pending_demand(snapshot) if pending else whole_demand(snapshot), snapshot.alternatives)
-    usable = _usable(supply, pending)
+    usable = usable_places(supply, pending)
     wanted, given_up = relaxed(wanted, snapshot.alternatives, snapshot.settings.relax, _holding(supply, usable))
     limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
     fixed = snapshot.bound if pending else ()
@@ -147,7 +147,7 @@ def _holding(supply: Supply, usable: Bools) -> Callable[[PodSpec], bool]:
     return lambda spec: bool((np.concatenate([one.mask(spec) for one in filters]) & usable).any())
 
 
-def _usable(supply: Supply, pending: bool) -> Bools:
+def usable_places(supply: Supply, pending: bool) -> Bools:
     """Offerings, then nodes: open nodes where pods are to be placed beside those that are bound, else none."""
     nodes = [pending and room.existing.node.open for room in supply.nodes]
     return np.array([True] * len(supply.offerings) + nodes, dtype=bool)

@@ -106,15 +106,21 @@ def kinds_of(
     use_nodes: bool = True,
     node_prices: Mapping[int, int] | None = None,
     told_apart: Callable[[Room], object] = lambda _: None,
+    wished: Callable[[int], object] = lambda _: None,
 ) -> Kinds:
     """Build the packing problem of `shapes` (its `admits` is over offerings, then nodes) under `rules`.
 
+    wished: what places must have in common beside that, by their number, where pods prefer some to others.
     told_apart: what existing nodes must have in common to be of one class, beside room and the pods that they admit.
     node_prices: existing nodes that may be emptied and given back, with their price and their whole room; then only
     these exist. Otherwise every open node takes part with its free room at no price.
     """
-    offering_numbers = _distinct_offerings(supply, shapes, limits, rules)
-    classes = _classes(supply, shapes, rules, use_nodes, node_prices, told_apart)
+
+    def asked(place: int) -> object:
+        return (rules.mark(place), wished(place))
+
+    offering_numbers = _distinct_offerings(supply, shapes, limits, asked)
+    classes = _classes(supply, shapes, asked, use_nodes, node_prices, told_apart)
     offered = np.array(offering_numbers, dtype=np.int64)
     first = len(supply.offerings)
     order = sorted(range(first), key=lambda j: (-supply.offerings[j].pool_weight, supply.offerings[j].order))
@@ -157,7 +163,7 @@ def _room_of(supply: Supply, node: int, node_prices: Mapping[int, int] | None) -
     return room.free if node_prices is None else minus(room.existing.node.allocatable, room.reserved)
 
 
-def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits, rules: PlaceRules) -> list[int]:
+def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits, asked: Callable[[int], object]) -> list[int]:
     """One offering of each sort that admits anything, in order."""
     packed = np.packbits(shapes.admits[:, : len(supply.offerings)], axis=0).T
     useful = shapes.admits[:, : len(supply.offerings)].any(axis=0)
@@ -174,7 +180,7 @@ def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits, rules: P
             one.usd_nanos_per_hour,
             tuple(sorted(room.items())),
             limits.mark(one),
-            rules.mark(j),
+            asked(j),
             one.gpu_slices and (one.gpu_slices, one.gpu_count, one.gpu_memory_bytes),
         )
         if mark not in seen:
@@ -186,7 +192,7 @@ def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits, rules: P
 def _classes(
     supply: Supply,
     shapes: Shapes,
-    rules: PlaceRules,
+    asked: Callable[[int], object],
     use_nodes: bool,
     node_prices: Mapping[int, int] | None,
     told_apart: Callable[[Room], object],
@@ -202,8 +208,8 @@ def _classes(
         amounts = tuple(sorted(_room_of(supply, number, node_prices).items()))
         taken = _slices_taken(room) if node_prices is None else ()
         price = (node_prices or {}).get(number, 0)
-        asked = (rules.mark(len(supply.offerings) + number), told_apart(room))
-        mark = (packed[number].tobytes(), amounts, price, _slicing(room.existing.offering, taken), asked)
+        apart = (asked(len(supply.offerings) + number), told_apart(room))
+        mark = (packed[number].tobytes(), amounts, price, _slicing(room.existing.offering, taken), apart)
         classes.setdefault(mark, []).append(number)
     return [tuple(members) for members in classes.values()]
 

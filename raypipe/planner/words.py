@@ -26,7 +26,8 @@ from raypipe.planner.consolidation import consolidation
 from raypipe.planner.decide import Decision
 from raypipe.planner.groups import divided_sets
 from raypipe.planner.limits import unit
-from raypipe.planner.nodes import Placement, place, planned_nodes
+from raypipe.planner.nodes import Placement, planned_nodes
+from raypipe.planner.preferred import preferred
 from raypipe.planner.refusals import refusals
 from raypipe.quantities import NANOS_PER_USD, usd
 
@@ -56,13 +57,14 @@ def status_of(gap: float | None, target: float) -> Status:
 def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
     """Put the decision into words."""
     cluster, solved, pending = decision.cluster, decision.solved, decision.scope is Scope.PENDING
-    placement = place(decision)
-    nodes = planned_nodes(decision, placement)
+    chosen = preferred(decision, stop)
+    placement = chosen.placement
+    nodes = planned_nodes(decision, placement, wished="preferences" in chosen.terms)
     unplaced = refusals(decision)
     to_do, ray_notes = actions(decision, nodes, unplaced)
     before = sum(room.existing.usd_nanos_per_hour or 0 for room in decision.supply.nodes)
     kept = before if pending else 0
-    bought = solved.packing.usd_nanos(decision.kinds.problem) if solved.packing is not None else 0
+    bought, beside = chosen.bought_usd_nanos, sum(chosen.terms.values())
     bound = min(solved.bound_usd_nanos, bought)
     gap = gap_fraction(kept + bought, kept + bound)
     unpriced = sum(room.existing.usd_nanos_per_hour is None for room in decision.supply.nodes)
@@ -77,8 +79,11 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
         usd_per_hour=Cost(before=usd(before), after=usd(kept + bought), lower_bound=usd(kept + bound)),
         gap_fraction=gap,
         objective=Objective(
-            value=usd(kept + bought), lower_bound=usd(kept + bound), terms={"price": usd(kept + bought)}
+            value=usd(kept + bought + beside),
+            lower_bound=usd(kept + max(bound, chosen.bound_usd_nanos)),
+            terms={"price": usd(kept + bought)} | {name: usd(amount) for name, amount in chosen.terms.items()},
         ),
+        missed=chosen.missed,
         bought=Bought(usd_per_hour=usd(bought), lower_bound=usd(bound), gap_fraction=gap_fraction(bought, bound)),
         consolidation=consolidation(decision, kept + bought, stop) if pending else Consolidation(),
         bound=Bound(

@@ -20,6 +20,7 @@ from raypipe.model.plan import (
     Excluded,
     FilterCount,
     FleetPlan,
+    Missed,
     PlannedNode,
     Relaxed,
     Unplaced,
@@ -28,6 +29,7 @@ from raypipe.quantities import parse_quantity
 from raypipe.report.alternatives import divided
 from raypipe.report.amounts import ABSENT, counted, hourly, share
 from raypipe.report.layout import Column, Row, entries, labelled, table
+from raypipe.report.preferences import is_best, missed
 
 MOST_NODES = 20
 MOST_NAMED = 20
@@ -35,7 +37,7 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodAnswer:
-    """What the plan says of one key in one cluster."""
+    """What the plan says of one key in one cluster; `best`: no plan has a lower objective."""
 
     cluster: str
     pods: str
@@ -46,6 +48,8 @@ class PodAnswer:
     considered: tuple[Considered, ...] = ()
     alternatives: tuple[DividedSet, ...] = ()
     relaxed: Relaxed | None = None
+    missed: tuple[Missed, ...] = ()
+    best: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,8 @@ def _pod_answer(cluster: ClusterPlan, key: str) -> PodAnswer:
         considered=cluster.considered,
         alternatives=tuple(one for one in cluster.alternatives if any(group.pods == key for group in one.groups)),
         relaxed=next((entry for entry in cluster.relaxed if entry.pods == key), None),
+        missed=tuple(one for one in cluster.missed if one.pods == key),
+        best=is_best(cluster.objective),
     )
 
 
@@ -144,6 +150,7 @@ def _pods(answer: PodAnswer, width: int | None) -> list[str]:
     if answer.relaxed is not None:
         lines += labelled("relaxed", answer.relaxed.message, width)
     lines += entries("alternatives", divided(answer.alternatives), MOST_NAMED, width)
+    lines += missed(answer.missed, best=answer.best, width=width)
     if answer.marginal_usd_per_hour is not None:
         text = f"one more such pod costs {hourly(answer.marginal_usd_per_hour)} (dual price of the proven bound)"
         lines += labelled("marginal price", text, width)

@@ -25,6 +25,7 @@ from raypipe.quantities import parse_quantity
 from raypipe.report.alternatives import divided
 from raypipe.report.amounts import ABSENT, counted, hourly, monthly, percent, share
 from raypipe.report.layout import Column, Row, entries, labelled, table
+from raypipe.report.preferences import objective
 
 MOST_UNPLACED = 10
 MOST_NAMED = 5
@@ -195,6 +196,7 @@ def _cost(scope: Scope, plan: ClusterPlan | FleetPlan, width: int | None) -> lis
     cost = plan.usd_per_hour
     lines = labelled("total", f"{hourly(cost.after)}  ({monthly(cost.after)}){_against(scope, plan)}", width)
     lines += labelled("proven bound", f"{hourly(cost.lower_bound)}  {_bound(plan)}", width)
+    lines += objective(plan, width)
     if cost.on_demand_only is not None:
         lines += labelled("on-demand only", _on_demand(cost.after, cost.on_demand_only), width)
     if plan.unpriced_nodes:
@@ -221,6 +223,8 @@ def _bound(plan: ClusterPlan | FleetPlan) -> str:
     if plan.status is Status.OPTIMAL:
         return "no plan can be cheaper: this one is optimal"
     text = f"no plan can be cheaper: this one is within {percent(plan.gap_fraction)}"
+    if "preferences" in plan.objective.terms:
+        text += ", weighed against what pods prefer"
     if isinstance(plan, ClusterPlan) and plan.bought.gap_fraction and plan.usd_per_hour.before:
         text += f" (what it buys: within {percent(plan.bought.gap_fraction)})"
     return text

@@ -16,6 +16,7 @@ from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
 from raypipe.validation.nodes import node_violations
+from raypipe.validation.preferences import preference_violations
 from raypipe.validation.quotas import shared_quotas
 from raypipe.validation.ray import ray_violations
 from raypipe.validation.relaxation import as_relaxed, relaxation_violations
@@ -69,6 +70,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iter
         for text in node_violations(node, ground):
             yield f"node {node.name}: {text}"
     yield from constraint_violations(plan, ground)
+    yield from preference_violations(plan, ground)
     yield from _coverage(plan, ground)
     yield from _gangs(plan, ground)
     yield from _reserved_counts(plan, ground)
@@ -161,7 +163,6 @@ def _money(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
         ("after", cost.after, after),
         ("bought", plan.bought.usd_per_hour, bought),
         ("lower_bound", cost.lower_bound, _nanos(plan.bought.lower_bound) + (kept if ground.pending else 0)),
-        ("objective", plan.objective.value, after),
     ):
         if abs(stated - true / NANOS_PER_USD) > MONEY_SLACK:
             yield f"usd_per_hour.{name} says {stated}, the nodes say {true / NANOS_PER_USD}"

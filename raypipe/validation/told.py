@@ -170,6 +170,14 @@ def fleet_violations(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) ->
             yield f"{name} says {stated}, not {true}"
     yield from _objective(plan.objective, plan.usd_per_hour.after)
     yield from _decisions(plan, fleet, catalog)
+    for name in sorted({*plan.objective.terms, *(term for one in planned for term in one.objective.terms)}):
+        stated = plan.objective.terms.get(name, 0.0)
+        true = _sum_of_all([one.objective.terms.get(name, 0.0) for one in planned]) or 0.0
+        if abs(stated - true) > SLACK_USD:
+            yield f"objective.terms.{name} says {stated}, the clusters say {true}"
+    lowest = _sum_of_all([one.objective.lower_bound for one in planned]) or 0.0
+    if abs(plan.objective.lower_bound - lowest) > SLACK_USD:
+        yield f"objective.lower_bound says {plan.objective.lower_bound}, the clusters say {lowest}"
 
 
 def _decisions(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> Iterator[str]:

@@ -169,7 +169,7 @@ class World:
     # Cost
 
     def cheapest(self, counts: Counts) -> int | None:
-        """The least cents of bought nodes that place so many pods of each group within the limits, or None."""
+        """The least cents, what counts beside among them, that place so many pods of each group, or None."""
         return self._search(counts, any_will_do=False)
 
     def _search(self, counts: Counts, *, any_will_do: bool) -> int | None:
@@ -198,8 +198,8 @@ class World:
             if is_over(cents, left):
                 return
             if not any(left):
-                if self.is_right(nodes):
-                    best[0] = cents
+                if self.is_right(nodes) and not is_over(total := cents + self.beside(nodes), left):
+                    best[0] = total
                 return
             first = _first(left)
             for number, (machine, pods) in enumerate(options):
@@ -213,6 +213,10 @@ class World:
 
         fill(0, counts, [])
         return best[0]
+
+    def beside(self, _nodes: Collection) -> int:
+        """Cents an hour that count beside what is bought."""
+        return 0
 
     def _options(self, counts: Counts) -> list[tuple[Machine, Counts]]:
         """Nodes that may be bought, with each filling: of those alike to the rules only what may be best."""
@@ -270,16 +274,16 @@ class World:
         """Whether the pods keep every rule as they stand in the end."""
         if not self.may_become_right(nodes):
             return False
-        pods = self._pods(nodes)
+        pods = self.pods(nodes)
         return self._keeps_spread(pods) and self._can_come_in_turn(pods)
 
     def may_become_right(self, nodes: Collection) -> bool:
         """The rules that more pods never mend: who must be apart, ports, and how many may be on one node."""
-        pods = self._pods(nodes)
+        pods = self.pods(nodes)
         pairs = list(itertools.permutations(pods, 2))
         return not any(self._repels(p, q) or _take_one_port(p, q) for p, q in pairs) and self._keeps_node_spread(pods)
 
-    def _pods(self, nodes: Collection) -> list[Pod]:
+    def pods(self, nodes: Collection) -> list[Pod]:
         """Each pod that stays and each new one."""
         pods = []
         for number, (machine, counts) in enumerate(nodes):
@@ -292,12 +296,12 @@ class World:
         """Anti-affinity of p against q, one of them new: rule 1, and as q may be the new one, its mirror image."""
         if p.group is None and q.group is None:
             return False
-        return any(_are_together(p, q, one.topology_key) and _means(one.pods, q) for one in p.spec.pod_anti_affinity)
+        return any(are_together(p, q, one.topology_key) and means(one.pods, q) for one in p.spec.pod_anti_affinity)
 
     def _keeps_node_spread(self, pods: Sequence[Pod]) -> bool:
         """Hostname spread: where an owner is placed, no more than max_skew matching pods."""
         return all(
-            sum(_means(one.pods, q) for q in pods if q.node == p.node and not q.terminating) <= one.max_skew
+            sum(means(one.pods, q) for q in pods if q.node == p.node and not q.terminating) <= one.max_skew
             for p in pods
             if p.group is not None
             for one in _required(p.spec)
@@ -323,20 +327,18 @@ class World:
             for q in pods
             if key in q.labels
             and not q.terminating
-            and _means(spread.pods, q)
-            and _counts_for(spec, spread, q.labels, q.taints)
+            and means(spread.pods, q)
+            and counts_for(spec, spread, q.labels, q.taints)
         ]
-        domains = self._domains(spec, spread)
+        domains = self.domains(spec, spread)
         least = min(counted.count(domain) for domain in domains)
         if len(domains) < (spread.min_domains or 1):
             least = 0
         return all(counted.count(owner.labels[key]) - least <= spread.max_skew for owner in owners)
 
-    def _domains(self, spec: PodSpec, spread: Spread) -> set[str]:
+    def domains(self, spec: PodSpec, spread: Spread) -> set[str]:
         """Values among nodes that exist or may be bought, for whomever, and that count for the pod."""
-        machines = [
-            one for one in (*self.for_sale, *self.existing) if _counts_for(spec, spread, one.labels, one.taints)
-        ]
+        machines = [one for one in (*self.for_sale, *self.existing) if counts_for(spec, spread, one.labels, one.taints)]
         return {one.labels[spread.topology_key] for one in machines if spread.topology_key in one.labels}
 
     def _can_come_in_turn(self, pods: Sequence[Pod]) -> bool:
@@ -366,8 +368,8 @@ class World:
         """How many pods of each group a plan places."""
         return tuple(sum(node.added.get(group.key, 0) for node in plan.nodes) for group in self.case.groups)
 
-    def is_right_plan(self, plan: ClusterPlan) -> bool:
-        """Whether a plan's nodes exist or can be bought, hold their pods, and keep limits and rules."""
+    def nodes_of(self, plan: ClusterPlan) -> Collection | None:
+        """A plan's nodes as machines with their new pods; None where one neither exists nor can be bought."""
         known = {machine.name: machine for machine in self.existing}
         sold = {_place(one.labels): one for one in self.for_sale}
         nodes = []
@@ -375,10 +377,16 @@ class World:
             place = (node.instance_type, node.zone, node.capacity_type)
             machine = known.get(node.name) if node.existing else sold.get(place)
             if machine is None:
-                return False
+                return None
             nodes.append((machine, tuple(node.added.get(group.key, 0) for group in self.case.groups)))
+        return nodes
+
+    def is_right_plan(self, plan: ClusterPlan) -> bool:
+        """Whether a plan's nodes exist or can be bought, hold their pods, and keep limits and rules."""
+        nodes = self.nodes_of(plan)
         return (
-            sum(machine.name is not None for machine, _ in nodes) == len(known)
+            nodes is not None
+            and sum(machine.name is not None for machine, _ in nodes) == len(self.existing)
             and all(self._holds(machine, pods) for machine, pods in nodes)
             and _keeps_limits(nodes, self._left_of_limits())
             and self.is_right(nodes)
@@ -416,11 +424,11 @@ def _holds_one(machine: Machine, spec: PodSpec) -> bool:
     )
 
 
-def _means(selector: PodSelector, pod: Pod) -> bool:
+def means(selector: PodSelector, pod: Pod) -> bool:
     return selector.matches(pod.spec.namespace, pod.spec.labels)
 
 
-def _are_together(p: Pod, q: Pod, key: str) -> bool:
+def are_together(p: Pod, q: Pod, key: str) -> bool:
     """Whether two pods are in one domain of a topology key."""
     if key == HOSTNAME:
         return p.node == q.node
@@ -431,7 +439,7 @@ def _required(spec: PodSpec) -> list[Spread]:
     return [one for one in spec.spread if one.required]
 
 
-def _counts_for(spec: PodSpec, spread: Spread, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
+def counts_for(spec: PodSpec, spread: Spread, labels: Mapping[str, str], taints: tuple[Taint, ...]) -> bool:
     """Whether a node counts for the spread of a pod, by its two policies: volumes are no part of them."""
     named = all(labels.get(key) == value for key, value in spec.node_selector.items())
     liked = not spec.node_affinity or any(all(part.admits(labels) for part in term) for term in spec.node_affinity)
@@ -452,10 +460,10 @@ def _is_welcome(p: Pod, present: Sequence[Pod]) -> bool:
     terms = p.spec.pod_affinity
     if any(term.topology_key != HOSTNAME and term.topology_key not in p.labels for term in terms):
         return False
-    wanted = [q for q in present if all(_means(term.pods, q) for term in terms)]
-    if all(any(_are_together(p, q, term.topology_key) for q in wanted) for term in terms):
+    wanted = [q for q in present if all(means(term.pods, q) for term in terms)]
+    if all(any(are_together(p, q, term.topology_key) for q in wanted) for term in terms):
         return True
-    return not wanted and all(_means(term.pods, p) for term in terms)
+    return not wanted and all(means(term.pods, p) for term in terms)
 
 
 def _counts(name: str, machine: Machine) -> int:

@@ -161,13 +161,7 @@ def test_an_unknown_priority_class_is_noted_and_learnt_from_pods_that_show_its_v
     assert notes(cluster) == []
 
 
-PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 FAMILIES: list[tuple[str, Object]] = [
-    (
-        "preferred-spread",
-        {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}]},
-    ),
-    ("preferred-affinity", {"affinity": {"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": {}}]}}}),
     ("resource-claims", {"resourceClaims": [{"name": "gpu"}]}),
     ("volumes", {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
 ]
