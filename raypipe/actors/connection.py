@@ -131,7 +131,7 @@ class Connection:
     ) -> bytes | Missing:
         """Wait for an answer, telling meanwhile what goes on and handing on the wish to stop."""
         call, stopped, before = coordinator.plan.remote(request, packed.parcel), False, ""
-        while not ray.wait([call], timeout=ASK_EVERY_S)[0]:
+        while not ray.wait([call], timeout=ASK_EVERY_S if stopped or not stop() else 0.0)[0]:
             if stop() and not stopped:
                 stopped = True
                 ray.get(coordinator.stop.remote(request))

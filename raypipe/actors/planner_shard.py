@@ -36,11 +36,17 @@ class PlannerShard:
     def call(
         self,
         request: str,
+        stopped: bool,
         parcel: Parcel,
         clusters: Mapping[str, bytes],
         catalogs: Mapping[str, ray.ObjectRef[Any]],
     ) -> Answer | Missing:
-        """Call the function of a packed (function, item); `clusters` and `catalogs` are what was missing before."""
+        """Call the function of a packed (function, item).
+
+        `stopped`: the request is to end soon already. `clusters`, `catalogs`: what was missing before.
+        """
+        if stopped:
+            self._stopped.keep(request, True)
         self._shelf.keep(clusters, {digest: ray.get(reference) for digest, reference in catalogs.items()})
         if missing := self._shelf.missing(parcel):
             return missing

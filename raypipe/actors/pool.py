@@ -171,7 +171,8 @@ class _Dealing:
         return None if task is None else self.waiting.pop(task.index)
 
     def _send(self, task: Task, shard: Shard, clusters: Mapping[str, bytes], catalogs: Mapping[str, Any]) -> None:
-        call = shard.actor.call.remote(self.executor.request, task.packed.parcel, clusters, catalogs)
+        request, stopped = self.executor.request, self.executor.stop()
+        call = shard.actor.call.remote(request, stopped, task.packed.parcel, clusters, catalogs)
         self.running[call] = (task, shard)
 
     def _collect(self) -> None:

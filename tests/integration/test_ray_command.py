@@ -64,13 +64,12 @@ for address in sys.argv[1:]:
 """
 
 
-def test_an_address_without_ray_is_told_in_words(tmp_path: Path) -> None:
-    folder = str(tmp_path)  # where Ray notes what runs on this machine
-    told = run(ADDRESSES, "127.0.0.1:1", "auto", "elsewhere", RAY_TMPDIR=folder, TMPDIR=folder)
-    nobody, none_here, no_address = told.stdout.splitlines()
-    assert nobody == "Ray at 127.0.0.1:1: nobody answers (Connection refused)"
-    assert none_here.startswith("Ray at auto: Could not find any running Ray instance.")
-    assert no_address == "Ray at elsewhere: Invalid address format: elsewhere"
+def test_an_address_without_ray_is_told_in_words() -> None:
+    told = run(ADDRESSES, "127.0.0.1:1", "elsewhere")
+    assert told.stdout.splitlines() == [
+        "Ray at 127.0.0.1:1: nobody answers (Connection refused)",
+        "Ray at elsewhere: Invalid address format: elsewhere",
+    ]
     assert told.stderr == ""
 
 
