@@ -76,6 +76,16 @@ _INTEGERS = (
 )
 
 
+type Place = tuple[str, str]
+"""Provider and region."""
+
+type Offered = tuple[str, str, str]
+"""What is offered there: instance type, capacity type, zone ("" for every zone)."""
+
+type Doubts = dict[tuple[Place, Offered], str]
+"""Prices that are none (NaN, zero, negative, words), as they are written."""
+
+
 class Price(NamedTuple):
     """One row of offerings: list price in nano-dollars an hour; `zone` "" where it holds in every zone."""
 
@@ -107,6 +117,12 @@ class Catalog:
             known = self._types[provider, name, reserve] = instance_type(row, reserve)
         return known
 
+    def with_prices(self, prices: Mapping[Place, Sequence[Price]], notes: Sequence[Note]) -> Catalog:
+        """The same types at these prices, with notes of why they are not those that were read."""
+        told = (*self.notes, *notes)
+        digest = hashlib.sha256(repr((self.digest, sorted(prices.items()), told)).encode()).hexdigest()
+        return Catalog(digest=f"sha256:{digest}", prices=prices, notes=told, _rows=self._rows)
+
     @cached_property
     def own_labels(self) -> frozenset[str]:
         """Labels that types carry from columns of the catalogue's own."""
@@ -118,8 +134,11 @@ class Catalog:
         return tuple(sorted(self._rows))
 
 
-def load(path: str | Path | None = None) -> Catalog:
-    """Read the catalogue in the folder `path` (None: the shipped one), or raise CatalogError with all that is wrong."""
+def load(path: str | Path | None = None, doubts: Doubts | None = None) -> Catalog:
+    """Read the catalogue in the folder `path` (None: the shipped one), or raise CatalogError with all that is wrong.
+
+    With `doubts`, rows whose price is none are left out and told there, and are no error.
+    """
     folder = SHIPPED if path is None else Path(path)
     types_file, offerings_file = folder / "instance_types.csv", folder / "offerings.csv"
     problems = [
@@ -133,7 +152,7 @@ def load(path: str | Path | None = None) -> Catalog:
     offerings = Sheet.read(offerings_file, REQUIRED_OFFERING_COLUMNS, KNOWN_OFFERING_COLUMNS, problems)
     rows = _types(types)
     notes: Counter[tuple[str, str, str]] = Counter()
-    prices = _prices(offerings, rows, notes)
+    prices = _prices(offerings, rows, notes, doubts)
     _note_columns(types, TYPE_COLUMNS, notes, unknown_are_labels=True)
     _note_columns(offerings, KNOWN_OFFERING_COLUMNS, notes, unknown_are_labels=False)
     if problems:
@@ -237,13 +256,16 @@ def _type_row(sheet: Sheet, line: int, cells: dict[str, str]) -> TypeRow | None:
 
 
 def _prices(
-    sheet: Sheet, types: Mapping[tuple[str, str], TypeRow], notes: Counter[tuple[str, str, str]]
-) -> dict[tuple[str, str], list[Price]]:
+    sheet: Sheet,
+    types: Mapping[tuple[str, str], TypeRow],
+    notes: Counter[tuple[str, str, str]],
+    doubts: Doubts | None,
+) -> dict[Place, list[Price]]:
     """The rows of offerings.csv by provider and region, in order; one loop, since they are tens of thousands."""
     at = [sheet.header.index(name) if name in sheet.header else -1 for name in OFFERING_COLUMNS]
     provider_at, region_at, type_at, capacity_at, usd_at, bucket_at, zone_at = at
     seen: dict[tuple[str, ...], tuple[int, Price]] = {}
-    by_region: dict[tuple[str, str], list[Price]] = {}
+    by_region: dict[Place, list[Price]] = {}
     for line, cells in sheet.rows:
         provider, region, kind, capacity = cells[provider_at], cells[region_at], cells[type_at], cells[capacity_at]
         if capacity not in CAPACITY_TYPES:
@@ -257,7 +279,14 @@ def _prices(
             continue
         zone = sheet.name(cells[zone_at], line, "zone") if zone_at >= 0 and cells[zone_at] else ""
         bucket = _bucket(sheet, cells[bucket_at] if bucket_at >= 0 else "", line)
-        price = Price(kind, capacity, zone, _usd_nanos(sheet, cells[usd_at], line), bucket)
+        nanos = usd_nanos(cells[usd_at])
+        if nanos is None and doubts is not None:
+            doubts[(provider, region), (kind, capacity, zone)] = cells[usd_at].strip()
+            continue
+        if nanos is None:
+            expected = f"dollars an hour above 0 and at most {LARGEST_USD_PER_HOUR}"
+            sheet.wrong(line, "usd_per_hour", repr(cells[usd_at])[:80], expected)
+        price = Price(kind, capacity, zone, nanos or 1, bucket)
         known = seen.setdefault((provider, region, kind, capacity, zone), (line, price))
         if known[0] == line:
             if (provider, region) not in by_region:
@@ -271,14 +300,14 @@ def _prices(
     return by_region
 
 
-def _usd_nanos(sheet: Sheet, text: str, line: int) -> int:
-    """Nano-dollars an hour; 1 with a problem where there is no price above 0."""
+def usd_nanos(text: str) -> int | None:
+    """Nano-dollars an hour; None where the text is no price above 0.
+
+    >>> usd_nanos("0.096"), usd_nanos("0"), usd_nanos("nan")
+    (96000000, None, None)
+    """
     value = plain_number(text)
-    if 0 < value <= LARGEST_USD_PER_HOUR and (nanos := round(value * NANOS_PER_USD)):
-        return nanos
-    expected = f"dollars an hour above 0 and at most {LARGEST_USD_PER_HOUR}"
-    sheet.wrong(line, "usd_per_hour", repr(text)[:80], expected)
-    return 1
+    return (round(value * NANOS_PER_USD) or None) if 0 < value <= LARGEST_USD_PER_HOUR else None
 
 
 def _bucket(sheet: Sheet, text: str, line: int) -> int | None:
