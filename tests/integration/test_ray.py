@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import runpy
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 import raypipe
 from raypipe import api
 from raypipe.actors.connection import Connection
 from raypipe.actors.coordinator import State
+from raypipe.actors.price_scout import PriceScoutActor
+from raypipe.catalog.tables import SHIPPED, load
 from raypipe.errors import ClusterError
 from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from tests.benchmark.instances import instance, write
 
 pytestmark = pytest.mark.usefixtures("local_ray")
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SETTINGS = {"lp_rounds": 2, "search_nodes": 5}
 """Little work a cluster: it is the carrying that is tested."""
 
@@ -139,7 +146,7 @@ def gone(*pids: int) -> bool:
 
 
 def test_a_stop_reaches_the_shards_and_is_not_remembered(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
-    one, settings = FleetSnapshot(clusters=fleet.clusters[4:5]), {"lp_rounds": 60, "search_nodes": 500}
+    one, settings = FleetSnapshot(clusters=fleet.clusters[4:5]), {"lp_rounds": 61, "search_nodes": 500}
     stopped = planner.plan(one, settings=settings, stop=lambda: True)
     whole = planner.plan(one, settings=settings)
     assert without_hour(whole) == without_hour(raypipe.plan(one, settings=settings, executor="serial"))
@@ -177,3 +184,28 @@ def test_what_is_scarce_is_divided_as_in_one_process(
     planned = planner.plan(scarce)
     assert any(entry.limit == "fleet/usdPerHour" for entry in planned.unplaced)
     assert without_hour(planned) == without_hour(raypipe.plan(scarce, executor="serial"))
+
+
+def test_the_example_plans_three_times(
+    local_ray: None,  # noqa: ARG001 - which the example finds in its process
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["planner_on_ray.py", str(EXAMPLES / "fleet")])
+    runpy.run_path(str(EXAMPLES / "planner_on_ray.py"), run_name="__main__")
+    first, again, grown = capsys.readouterr().out.splitlines()
+    assert first.removeprefix("first") == again.removeprefix("again")
+    assert grown.removeprefix("grown") != first.removeprefix("first")
+
+
+def test_a_price_scout_publishes_versions_and_keeps_the_last_good_one(local_ray: None, tmp_path: Path) -> None:  # noqa: ARG001
+    for name in ("instance_types.csv", "offerings.csv"):
+        shutil.copy(SHIPPED / name, tmp_path)
+    scout = PriceScoutActor.remote(str(tmp_path))
+    first = ray.get(scout.current.remote())
+    assert ray.get(first.catalog).digest == first.digest == load(tmp_path).digest
+    (tmp_path / "offerings.csv").unlink()
+    failed = ray.get(scout.refresh.remote())
+    assert (failed.number, failed.digest, failed.read_at) == (1, first.digest, first.read_at)
+    assert failed.failure == f"{tmp_path}/offerings.csv: found no such file, expected a catalogue: two CSV files"
+    ray.kill(scout)

@@ -1,0 +1,105 @@
+"""ray_cluster.yaml: KubeRay takes it, it may read what a plan is made from and nothing else, and it can be planned."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+import raypipe
+from raypipe.manifests.objects import GROUPS
+
+FILE = Path(__file__).parents[2] / "ray_cluster.yaml"
+OBJECTS = {one["kind"]: one for one in yaml.safe_load_all(FILE.read_text(encoding="utf-8"))}
+KUBERAY = "github.com/ray-project/kuberay/ray-operator@v1.6.2"
+
+type Schema = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    """KubeRay's schema of a RayCluster, from its Go module; fields that it does not know are errors in it."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("no Go on this machine, which fetches KubeRay's schema")
+    environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "on"}
+    done = subprocess.run(
+        [go, "mod", "download", "-json", KUBERAY], capture_output=True, text=True, timeout=120, env=environment
+    )
+    if done.returncode != 0:
+        pytest.skip(f"{KUBERAY} cannot be had: {done.stdout.strip()[-200:]}")
+    folder = Path(json.loads(done.stdout)["Dir"])
+    definition = yaml.load(
+        (folder / "config/crd/bases/ray.io_rayclusters.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+    )
+    (served,) = (one for one in definition["spec"]["versions"] if one["name"] == "v1")
+    return closed(served["schema"]["openAPIV3Schema"])
+
+
+def closed(schema: Schema) -> Schema:
+    """The schema without room for fields that it does not name, as the API server prunes them."""
+    made = {key: closed(value) if isinstance(value, dict) else value for key, value in schema.items()}
+    if isinstance(made.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        made["additionalProperties"] = False
+    return made
+
+
+def problems(schema: Schema, cluster: Any) -> list[str]:
+    spec = schema["properties"]["spec"]
+    return [error.message for error in jsonschema.Draft7Validator(spec).iter_errors(cluster["spec"])]
+
+
+def test_kuberay_takes_it(schema: Schema) -> None:
+    assert problems(schema, OBJECTS["RayCluster"]) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("authOption", {"mode": "token"}, id="a field misspelt"),
+        pytest.param("authOptions", {"mode": "none"}, id="a word that it does not know"),
+        pytest.param("workerGroupSpecs", [{"groupName": "shards"}], id="a group without a template"),
+    ],
+)
+def test_the_schema_would_tell(field: str, value: object, schema: Schema) -> None:
+    cluster = OBJECTS["RayCluster"]
+    assert len(problems(schema, cluster | {"spec": cluster["spec"] | {field: value}})) > 0
+
+
+def test_it_may_read_what_a_plan_is_made_from_and_nothing_else() -> None:
+    rules = OBJECTS["ClusterRole"]["rules"]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
+    granted = {(group, kind) for rule in rules for group in rule["apiGroups"] for kind in rule["resources"]}
+    assert granted == {
+        (group, resource(kind)) for kind, groups in GROUPS.items() for group in groups if group != "extensions"
+    }
+
+
+def resource(kind: str) -> str:
+    """A kind as a role names it."""
+    name = kind.lower()
+    return name + "es" if name.endswith("s") else name.removesuffix("y") + "ies" if name.endswith("y") else name + "s"
+
+
+def test_the_rights_are_the_heads_alone() -> None:
+    account = OBJECTS["ServiceAccount"]["metadata"]
+    binding, spec = OBJECTS["ClusterRoleBinding"], OBJECTS["RayCluster"]["spec"]
+    assert binding["roleRef"]["name"] == OBJECTS["ClusterRole"]["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount"} | {key: account[key] for key in ("name", "namespace")}]
+    assert spec["headGroupSpec"]["template"]["spec"]["serviceAccountName"] == account["name"]
+    for group in spec["workerGroupSpecs"]:
+        assert group["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_it_is_planned() -> None:
+    plan = raypipe.plan(raypipe.read(FILE))
+    pods = {key: count for node in plan.clusters[0].nodes for key, count in node.pods.items()}
+    assert pods == {"RayCluster/default/raypipe/head": 1, "RayCluster/default/raypipe/worker/shards": 2}
+    assert plan.unplaced == ()
