@@ -11,6 +11,7 @@ from raypipe.model.actions import ActionKind
 from raypipe.model.plan import ClusterPlan, FleetPlan, PlannedNode, Scope, Status
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.quantities import NANOS_PER_USD
+from raypipe.validation.across import order_violations
 from raypipe.validation.alternatives import as_told, division_violations, told_division
 from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
@@ -50,6 +51,7 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
         violations += [f"{one.name}: {text}" for text in _cluster(one, ground, shared)]
     violations += _quotas(grounds)
     violations += _fleet(plan, fleet, grounds)
+    violations += order_violations(grounds, fleet.limits)
     violations += fleet_violations(plan, fleet, catalog)
     if violations:
         raise InvalidPlanError(violations)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from raypipe.catalog import Catalog
-from tests.unit.planner.builders import catalog_in, cluster, node, planned, planned_fleet, pods
+from raypipe.errors import InvalidPlanError
+from raypipe.fleet import plan_fleet
+from raypipe.model.pods import PodGroup
+from raypipe.model.snapshot import FleetSnapshot
+from raypipe.validation import check_plan
+from tests.unit.planner.builders import catalog_in, cluster, node, planned, planned_fleet, pods, spec
 
 
 @pytest.fixture
@@ -45,3 +51,16 @@ def test_a_decision_under_a_limit_of_the_fleet_has_an_id_of_its_own(catalog: Cat
     assert [len(plan.nodes) for plan in plans] == [1, 2, 2]
     assert plans[0].decision_id != plans[1].decision_id == plans[2].decision_id
     assert planned_fleet(catalog, one).clusters[0].decision_id == planned(catalog, pods("x", 4000, 3)).decision_id
+
+
+def test_the_second_opinion_sees_an_order_of_admission_that_clusters_break(catalog: Catalog) -> None:
+    """One node of 0.2 $/h for two clusters: the plan that gives it to the pod of no priority says it is exact."""
+    urgent = PodGroup(key="Deployment/d/urgent", spec=spec(4000, priority=10), count=1)
+    both = cluster(pods("x", 4000), name="a"), cluster(urgent, name="b")
+    right = FleetSnapshot(clusters=both, limits={"usdPerHour": 300_000_000})
+    assert [len(one.nodes) for one in plan_fleet(right, catalog).clusters] == [0, 1]
+    swapped = cluster(pods("x", 4000), name="a"), dataclasses.replace(both[1], demand=(pods("urgent", 4000),))
+    wrong = plan_fleet(dataclasses.replace(right, clusters=swapped), catalog)
+    assert [len(one.nodes) for one in wrong.clusters] == [1, 0]
+    with pytest.raises(InvalidPlanError, match=r"urgent: node a-.* of a holds only pods that come after it"):
+        check_plan(wrong, right, catalog)
