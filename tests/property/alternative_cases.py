@@ -19,7 +19,7 @@ from raypipe.model.alternatives import Alternatives, RayTarget, WorkerGroup
 from raypipe.model.pods import PodGroup, PodSpec
 from raypipe.model.snapshot import FleetSnapshot
 from raypipe.model.workloads import Gang, RayObject
-from tests.property.brute_force import _counts, _holds, _holds_existing, _place, _units, _within
+from tests.property.brute_force import counts, holds, holds_existing, is_within, place_of, units
 from tests.property.cases import MIB, Case, Kind, Pod, random_case, snapshot
 
 OWNER = "RayCluster/default/r"
@@ -176,7 +176,7 @@ def best_division(one: Divisible) -> tuple[Admission, int]:
 def _admitted(one: Divisible, members: list[Pod]) -> tuple[Admission, int]:
     case = replace(one.case, pods=(*one.case.pods, *members))
     admitted: list[Pod] = []
-    for unit in _units(case):
+    for unit in units(case):
         if least_cents(case, [*admitted, *unit]) is not None:
             admitted += unit
     cents = least_cents(case, admitted)
@@ -193,11 +193,11 @@ def hopeless(one: Divisible) -> list[Group]:
 def least_cents(case: Case, pods: list[Pod]) -> int | None:
     """The least cents of bought nodes that hold all pods within the limits, or None: node by node, by kind of pod."""
     kinds = list({_bare(pod): pod for pod in pods}.values())
-    counts = tuple(sum(_bare(pod) == _bare(kind) for pod in pods) for kind in kinds)
+    wanted = tuple(sum(_bare(pod) == _bare(kind) for pod in pods) for kind in kinds)
 
-    def fillings(left: tuple[int, ...], holds: Callable[[Sequence[Pod]], bool]) -> Iterator[tuple[int, ...]]:
+    def fillings(left: tuple[int, ...], fits: Callable[[Sequence[Pod]], bool]) -> Iterator[tuple[int, ...]]:
         for filling in product(*(range(count + 1) for count in left)):
-            if holds([kind for kind, count in zip(kinds, filling, strict=True) for _ in range(count)]):
+            if fits([kind for kind, count in zip(kinds, filling, strict=True) for _ in range(count)]):
                 yield filling
 
     @cache
@@ -208,21 +208,21 @@ def least_cents(case: Case, pods: list[Pod]) -> int | None:
         found: set[tuple[Kind, ...]] = set()
         first = next(number for number, count in enumerate(left) if count)
         for kind in case.kinds:
-            for filling in fillings(left, partial(_holds, kind)):
+            for filling in fillings(left, partial(holds, kind)):
                 if filling[first]:
                     rest = tuple(count - taken for count, taken in zip(left, filling, strict=True))
                     found |= {tuple(sorted((kind, *others), key=str)) for others in bought(rest)}
         return frozenset(_undominated(case, found))
 
-    possible = {counts}
+    possible = {wanted}
     for node in case.nodes:
         possible = {
             tuple(count - taken for count, taken in zip(left, filling, strict=True))
             for left in possible
-            for filling in fillings(left, partial(_holds_existing, node))
+            for filling in fillings(left, partial(holds_existing, node))
         }
     paid = [
-        sum(kind.cents for kind in nodes) for left in possible for nodes in bought(left) if _within(case, list(nodes))
+        sum(kind.cents for kind in nodes) for left in possible for nodes in bought(left) if is_within(case, list(nodes))
     ]
     return min(paid, default=None)
 
@@ -235,7 +235,7 @@ def _undominated(case: Case, found: set[tuple[Kind, ...]]) -> list[tuple[Kind, .
     """Without sets of nodes than which another costs no more and counts no more against any limit."""
     kept: dict[tuple[int, ...], tuple[Kind, ...]] = {}
     for nodes in sorted(found, key=str):
-        counted = (sum(k.cents for k in nodes), *(sum(_counts(name, k) for k in nodes) for name in case.limits))
+        counted = (sum(k.cents for k in nodes), *(sum(counts(name, k) for k in nodes) for name in case.limits))
         kept.setdefault(counted, nodes)
     return [
         nodes
@@ -248,9 +248,9 @@ def admission(one: Divisible, keys: list[str]) -> Admission:
     """What keys of admitted pods, one a pod, come to at each place of the order."""
     speed = {group.key: Fraction(group.speed, group.hosts) for group in one.groups}
     work = sum((speed.get(key, Fraction(0)) for key in keys), Fraction(0))
-    own = sorted(one.case.pods, key=lambda pod: _place([pod]))
-    first = _place(one.groups[0].pods(1, gang=False))
-    before = [Fraction(pod.key in keys) for pod in own if _place([pod]) < first]
-    after = [Fraction(pod.key in keys) for pod in own if _place([pod]) >= first]
+    own = sorted(one.case.pods, key=lambda pod: place_of([pod]))
+    first = place_of(one.groups[0].pods(1, gang=False))
+    before = [Fraction(pod.key in keys) for pod in own if place_of([pod]) < first]
+    after = [Fraction(pod.key in keys) for pod in own if place_of([pod]) >= first]
     wanted = one.work - sum(group.low * group.speed for group in hopeless(one))
     return (*before, min(work, Fraction(max(0, wanted))), *after)

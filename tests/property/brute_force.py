@@ -31,7 +31,7 @@ def _always(_case: Case, _bought: Sequence[Kind]) -> bool:
 def best_plan(case: Case, within: Within = _always) -> Best:
     """Admission first, then cost; `within`: what bought nodes must keep to beside the limits of the case."""
     admitted: list[Pod] = []
-    for unit in _units(case):
+    for unit in units(case):
         if _cheapest(case, [*admitted, *unit], within) is not None:
             admitted += unit
     cents = _cheapest(case, admitted, within)
@@ -39,19 +39,20 @@ def best_plan(case: Case, within: Within = _always) -> Best:
     return Best(frozenset(pod.key for pod in admitted), cents)
 
 
-def _units(case: Case) -> list[list[Pod]]:
+def units(case: Case) -> list[list[Pod]]:
     """Pods that are admitted together, in the order of admission."""
     gangs: dict[str, list[Pod]] = {}
-    units: list[list[Pod]] = []
+    alone: list[list[Pod]] = []
     for pod in case.pods:
         if pod.gang is None:
-            units.append([pod])
+            alone.append([pod])
         else:
             gangs.setdefault(pod.gang, []).append(pod)
-    return sorted([*units, *gangs.values()], key=_place)
+    return sorted([*alone, *gangs.values()], key=place_of)
 
 
-def _place(unit: list[Pod]) -> tuple[int, int, str, str]:
+def place_of(unit: list[Pod]) -> tuple[int, int, str, str]:
+    """Where a unit stands in the order of admission."""
     created = min((pod.created for pod in unit if pod.created), default=None)
     return (-max(pod.priority for pod in unit), created is None, created or "", min(pod.key for pod in unit))
 
@@ -70,22 +71,22 @@ def ways(case: Case, pods: Sequence[Pod]) -> Iterator[tuple[Kind, ...]]:
     def place(index: int) -> Iterator[tuple[Kind, ...]]:
         if index == len(pods):
             kinds = tuple(kind for kind, _ in bought)
-            if _within(case, kinds):
+            if is_within(case, kinds):
                 yield kinds
             return
         pod = pods[index]
         for node, there in zip(case.nodes, existing, strict=True):
-            if _holds_existing(node, [*there, pod]):
+            if holds_existing(node, [*there, pod]):
                 there.append(pod)
                 yield from place(index + 1)
                 there.pop()
         for kind, there in list(bought):
-            if _holds(kind, [*there, pod]):
+            if holds(kind, [*there, pod]):
                 there.append(pod)
                 yield from place(index + 1)
                 there.pop()
         for kind in case.kinds:
-            if _holds(kind, [pod]):
+            if holds(kind, [pod]):
                 bought.append((kind, [pod]))
                 yield from place(index + 1)
                 bought.pop()
@@ -93,7 +94,8 @@ def ways(case: Case, pods: Sequence[Pod]) -> Iterator[tuple[Kind, ...]]:
     yield from place(0)
 
 
-def _holds(kind: Kind, pods: Sequence[Pod]) -> bool:
+def holds(kind: Kind, pods: Sequence[Pod]) -> bool:
+    """Whether a new node of a kind holds all of `pods`."""
     if any(pod.labelled or (pod.on_demand and kind.capacity_type != "on-demand") for pod in pods):
         return False
     return (
@@ -104,7 +106,8 @@ def _holds(kind: Kind, pods: Sequence[Pod]) -> bool:
     )
 
 
-def _holds_existing(node: Existing, pods: Sequence[Pod]) -> bool:
+def holds_existing(node: Existing, pods: Sequence[Pod]) -> bool:
+    """Whether the free room of a node holds all of `pods`."""
     kind = node.kind
     if any(pod.labelled and not node.labelled for pod in pods):
         return False
@@ -119,7 +122,7 @@ def _holds_existing(node: Existing, pods: Sequence[Pod]) -> bool:
     )
 
 
-def _within(case: Case, bought: Sequence[Kind]) -> bool:
+def is_within(case: Case, bought: Sequence[Kind]) -> bool:
     """Whether kept and bought nodes are within the limits; one exceeded by kept nodes alone lets nothing be bought."""
     for name, limit in case.limits.items():
         kept = sum(counts(name, node.kind) for node in case.nodes)
