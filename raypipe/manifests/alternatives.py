@@ -7,7 +7,7 @@ replica of it does beside one of speed 1. `raypipe.manifests.requested` makes th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 
 from raypipe.manifests.fields import Field, said
 from raypipe.manifests.objects import KubeObject, Objects
@@ -15,7 +15,8 @@ from raypipe.model.alternatives import WORK_UNIT
 
 ALTERNATIVES = "raypipe.io/alternatives"
 SPEED = "raypipe.io/speed"
-FASTEST = 1_000_000
+FASTEST = 100_000
+"""The greatest speed: work, speeds times replicas, is added up in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,10 @@ def _speed(one: Field) -> int:
     text = str(one.value).strip() if isinstance(one.value, str | int | float) and one.value is not True else ""
     try:
         speed = Decimal(text) * WORK_UNIT
-    except InvalidOperation:
+    except DecimalException:
         speed = Decimal(0)
     if not speed.is_finite() or not 1 <= speed <= FASTEST * WORK_UNIT or speed != speed.to_integral_value():
-        one.problem(said(one.value), "a number above 0 such as '0.45', with at most 6 decimals")
+        one.problem(said(one.value), f"a number above 0 and up to {FASTEST}, such as '0.45', with at most 6 decimals")
         return WORK_UNIT
     return int(speed)
 

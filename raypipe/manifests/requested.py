@@ -16,11 +16,14 @@ import msgspec
 from raypipe.manifests.alternatives import Mark
 from raypipe.manifests.fields import Field
 from raypipe.manifests.keys import Key, Keys
+from raypipe.manifests.kuberay import MOST_WORKERS
 from raypipe.manifests.objects import KubeObject
 from raypipe.model.alternatives import Alternatives, RayTarget, WorkerGroup
 from raypipe.model.plan import Note
 
 REQUESTED = "raypipe.io/requested-replicas"
+NO_BOUND = 2**31 - 1
+"""maxReplicas where none is stated."""
 
 
 class _Kept(msgspec.Struct):
@@ -143,7 +146,7 @@ def _remembered(groups: list[WorkerGroup], requested: _Requested, autoscaling: b
     if any(requested.written.get(name) != replicas for name, replicas in stated.items()):
         return groups
     return [
-        replace(group, wish=max(group.low, min(group.high, wish)))
+        replace(group, wish=max(group.low, min(group.high, wish, MOST_WORKERS)))
         if (wish := requested.wish.get(group.name)) is not None
         else group
         for group in groups
@@ -151,4 +154,4 @@ def _remembered(groups: list[WorkerGroup], requested: _Requested, autoscaling: b
 
 
 def _most(stated: int | None) -> int:
-    return 2**31 - 1 if stated is None else stated
+    return NO_BOUND if stated is None else max(0, min(stated, NO_BOUND))

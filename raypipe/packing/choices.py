@@ -22,6 +22,9 @@ import numpy as np
 
 from raypipe.packing.arrays import Floats, Ints
 
+VISITS = 20
+"""Choices that are looked at for each lean one that may be listed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Choices:
@@ -113,22 +116,23 @@ class Choices:
         """Every lean choice, or None where there are more than `most`."""
         by_set: list[list[Ints]] = []
         for s in range(len(self.work)):
-            found = list(islice(self._lean_of(s), most + 1))
-            if len(found) > most:
+            tried = list(islice(self._covering(s), VISITS * most + 1))
+            found = [chosen for chosen in tried if self.is_lean(chosen, s)]
+            if len(tried) > VISITS * most or len(found) > most:
                 return None
             by_set.append(found)
         if np.prod([float(len(found)) for found in by_set]) > most:
             return None
         return [sum(parts, np.zeros(len(self.of), dtype=np.int64)) for parts in product(*by_set)]
 
-    def _lean_of(self, number: int) -> Iterator[Ints]:
-        """The lean choices of one set, zero for the alternatives of others."""
+    def _covering(self, number: int) -> Iterator[Ints]:
+        """Choices of one set that do its work, all lean ones among them; zero for the alternatives of others."""
         own = np.flatnonzero(self.of == number).tolist()
         chosen = np.zeros(len(self.of), dtype=np.int64)
 
         def choose(place: int, left: int) -> Iterator[Ints]:
             if left <= 0 or place == len(own):
-                if left <= 0 and self.is_lean(chosen, number):
+                if left <= 0:
                     yield chosen.copy()
                 return
             a = own[place]

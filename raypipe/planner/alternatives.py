@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from raypipe.model.alternatives import Alternatives, Division, divided_demand, divided_gangs
+from raypipe.model.alternatives import Alternatives, Division, WorkerGroup, divided_demand, divided_gangs
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.alternatives import MOST_LISTED, MOST_PACKED
 from raypipe.packing.arrays import Ints
@@ -116,7 +116,7 @@ class FreeDivision:
             shape=shape,
             hosts=_column(group.hosts for _, group, _ in self._groups),
             speed=_column(group.speed_millionths for _, group, _ in self._groups),
-            most=_column(group.most - group.least for _, group, _ in self._groups),
+            most=_column(_useful(left[s], group) for s, group, _ in self._groups),
             of=_column(s for s, *_ in self._groups),
             work=_column(max(0, min(work, most)) for work, most in zip(left, able, strict=True)),
         )
@@ -172,6 +172,11 @@ class FreeDivision:
                 left -= Fraction(pods * group.speed_millionths, group.hosts)
             admitted[mark] = min(admitted.get(mark, Fraction(0)), max(Fraction(0), left))
         return admitted
+
+
+def _useful(work: int, group: WorkerGroup) -> int:
+    """Most replicas beyond its least that are of use to a group where so much work is left."""
+    return max(0, min(group.most - group.least, -(-work // group.speed_millionths)))
 
 
 def _completed(one: Alternatives, replicas: list[int]) -> tuple[int, ...]:

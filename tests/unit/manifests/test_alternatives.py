@@ -77,6 +77,8 @@ def test_two_names_are_two_demands() -> None:
         ({"raypipe.io/speed": "fast"}, "'fast'", "a number above 0"),
         ({"raypipe.io/speed": "0"}, "'0'", "a number above 0"),
         ({"raypipe.io/speed": "-1"}, "'-1'", "a number above 0"),
+        ({"raypipe.io/speed": "100001"}, "'100001'", "up to 100000"),
+        ({"raypipe.io/speed": "1e999999999"}, "'1e999999999'", "a number above 0"),
         ({"raypipe.io/speed": "nan"}, "'nan'", "a number above 0"),
         ({"raypipe.io/speed": "0.1234567"}, "'0.1234567'", "at most 6 decimals"),
         ({"raypipe.io/alternatives": ""}, "''", "a name"),
@@ -133,6 +135,11 @@ def test_the_wish_holds_while_replicas_are_as_written(
     replicas: tuple[int | None, int], annotations: Object | None, wish: dict[str, int]
 ) -> None:
     assert wishes(read(cluster(group("l4", replicas[0]), group("t4", replicas[1]), annotations=annotations))) == wish
+
+
+def test_a_wish_of_nonsense_is_brought_within_reason() -> None:
+    one = cluster(group("l4", 0), group("t4", 5), annotations=requested({"l4": 10**30, "t4": -7}, {"l4": 0, "t4": 5}))
+    assert wishes(read(one)) == {"l4": 1_000_000, "t4": 0}
 
 
 def test_an_annotation_that_cannot_be_read_is_an_error() -> None:

@@ -77,6 +77,10 @@ def test_there_is_no_lean_choice_of_too_little() -> None:
     assert choices((0, 0, 1, 1, 2), (0, 1, 1, 1, 10**9), work=(10**9 + 3,), base=(0, 0)).lean(9) == []
 
 
+def test_lean_choices_hidden_among_others_are_not_searched_for_ever() -> None:
+    assert choices((0, 0, 1, 1, 10**9), (0, 1, 1, 10**9, 1), work=(10**9,), base=(0, 0)).lean(64) is None
+
+
 def test_a_choice_is_rounded_to_lean_ones_near_it() -> None:
     one = choices((0, 0, 1, 2, 9), (0, 1, 1, 3, 9), work=(20,), base=(0, 0))
     assert [found.tolist() for found in one.rounded(np.array([4.7, 3.5]))] == [[4, 4], [6, 3]]
