@@ -22,10 +22,18 @@ SIZES = {"cpu": 1, "memory": 2**20, "nvidia.com/gpu": 1, "nodes": 1, "usdPerHour
 
 @dataclasses.dataclass(frozen=True)
 class FleetCase:
-    """Clusters by name, which buy of the same kinds; limits as in a case of one cluster: millicores, MiB, cents."""
+    """Clusters by name, which buy of the same kinds; limits as in a case of one cluster: millicores, MiB, cents.
+
+    With `families`, names of kinds, the limits are quotas that all clusters are under and that count those alone.
+    """
 
     clusters: dict[str, Case]
     limits: dict[str, int]
+    families: frozenset[str] | None = None
+
+    def counts(self, name: str, kind: Kind) -> int:
+        """What one node counts against a limit."""
+        return counts(name, kind) if self.families is None or kind.name in self.families else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +50,11 @@ def fleet_case(seed: int) -> FleetCase:
     kinds = _kinds(draw)
     names = draw.sample(("a", "b", "c"), draw.choice((2, 2, 3)))
     clusters = {name: _cluster(kinds, draw, most=4 if len(names) == 2 else 3) for name in names}
-    return FleetCase(clusters, _limits(draw))
+    if seed % 3 != 2:
+        return FleetCase(clusters, _limits(draw))
+    families = frozenset(kind.name for kind in draw.sample(kinds, 3))
+    limits = {name: most for name, most in _limits(draw).items() if name != "memory"} or {"nodes": 2}
+    return FleetCase(clusters, limits, families)
 
 
 def _kinds(draw: random.Random) -> tuple[Kind, ...]:
@@ -87,16 +99,34 @@ def _limits(draw: random.Random) -> dict[str, int]:
 def fleet_snapshot(case: FleetCase, settings: Settings | None = None) -> FleetSnapshot:
     """The case as raypipe sees it."""
     clusters = tuple(
-        dataclasses.replace(snapshot(one).clusters[0], name=name, settings=settings or Settings())
+        dataclasses.replace(snapshot(one).clusters[0], name=name, settings=_with_quotas(case, settings or Settings()))
         for name, one in case.clusters.items()
     )
-    return FleetSnapshot(clusters=clusters, limits={name: most * SIZES[name] for name, most in case.limits.items()})
+    limits = {name: most * SIZES[name] for name, most in case.limits.items()} if case.families is None else {}
+    return FleetSnapshot(clusters=clusters, limits=limits)
+
+
+def _with_quotas(case: FleetCase, settings: Settings) -> Settings:
+    """The settings with the limits of the case, where those are quotas."""
+    if case.families is None:
+        return settings
+    units = {"cpu": 1000, "usdPerHour": 100}
+    entries = [
+        {
+            "name": "shared",
+            "resource": name,
+            "amount": f"{most / units.get(name, 1):g}",
+            "families": [kind.partition(".")[0].replace("t", "m") for kind in sorted(case.families)],
+        }
+        for name, most in case.limits.items()
+    ]
+    return dataclasses.replace(settings, quotas=tuple(entries))
 
 
 def best_fleet(case: FleetCase) -> BestFleet:
     """Admission over all clusters first, then the least cost for those admitted."""
     left = tuple(
-        max(0, most - sum(counts(name, node.kind) for one in case.clusters.values() for node in one.nodes))
+        max(0, most - sum(case.counts(name, node.kind) for one in case.clusters.values() for node in one.nodes))
         for name, most in case.limits.items()
     )
 
@@ -106,7 +136,7 @@ def best_fleet(case: FleetCase) -> BestFleet:
         return frozenset(
             (
                 sum(kind.cents for kind in kinds),
-                tuple(sum(counts(name, kind) for kind in kinds) for name in case.limits),
+                tuple(sum(case.counts(name, kind) for kind in kinds) for name in case.limits),
             )
             for kinds in ways(case.clusters[cluster], sorted(pods, key=lambda pod: pod.key))
         )

@@ -1,4 +1,4 @@
-"""Small fleets under limits that span clusters, against everything tried: who is admitted, the cost, and the bound.
+"""Small fleets under limits and quotas that clusters share, against everything tried: who is admitted, cost, and bound.
 
 ``python -m tests.property.test_fleet --cases 200`` prints the table; the test looks at its first cases. With
 ``--patterns 0`` clusters are planned as if they were too large for all fillings to be listed.
@@ -23,6 +23,7 @@ from tests.property.cases import catalogue
 from tests.property.fleet_cases import best_fleet, fleet_case, fleet_snapshot
 
 CASES = 40
+SHARED = ("fleet/", "quota/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,8 @@ def compared(seed: int, folder: Path, settings: Settings) -> Compared:
         seed=seed,
         admits_alike=admitted(plan) == best.admitted,
         is_exact=plan.admission is Admission.EXACT,
-        binds=any((entry.limit or "").startswith("fleet/") for entry in plan.unplaced),
-        has_prices=any(name.startswith("fleet/") for one in plan.clusters for name in one.bound.prices),
+        binds=any((entry.limit or "").startswith(SHARED) for entry in plan.unplaced),
+        has_prices=any(name.startswith(SHARED) for one in plan.clusters for name in one.bound.prices),
         cents=round(sum(one.bought.usd_per_hour for one in plan.clusters) * 100),
         best_cents=best.cents,
         bound_cents=sum(one.bought.lower_bound for one in plan.clusters) * 100,
