@@ -15,20 +15,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from raypipe.packing.arrays import Floats
+from raypipe.packing.master import Master
 from raypipe.packing.neighbourhood import PART, WHOLE, Node, repacked
 from raypipe.packing.patterns import Pricing
 from raypipe.packing.problem import Packing, Problem, collected
 from raypipe.packing.rounding import trim
-from raypipe.quantities import NANOS_PER_USD
 
 SEED = 20
+LEAST_WASTE = 0.02
+"""Share of its price that a node counts as wasting though it wastes nothing: it may still have to make room."""
 FEW_NODES = 12
 """A plan of at most so many nodes is one neighbourhood."""
 
 
-def improve(pricing: Pricing, packing: Packing, prices: Floats, searches: int, stop: Callable[[], bool]) -> Packing:
-    """Search `searches` neighbourhoods of `packing`; `prices` are the pattern LP's, (K,) $/h a pod."""
+def improve(pricing: Pricing, packing: Packing, master: Master, searches: int, stop: Callable[[], bool]) -> Packing:
+    """Search `searches` neighbourhoods of `packing`; `master`: the pattern LP, at whose prices nodes waste."""
     problem = pricing.problem
     sequence = random.Random(SEED)
     nodes = _single(packing)
@@ -36,11 +37,13 @@ def improve(pricing: Pricing, packing: Packing, prices: Floats, searches: int, s
     for number in range(min(searches, 1) if few else searches):
         if len(nodes) < 2 or stop():
             break
-        size = len(nodes) if few else min(len(nodes), 4 + number % 5)
-        chosen = _neighbourhood(problem, nodes, prices, size, sequence)
-        better = repacked(pricing, [nodes[i] for i in chosen], prices, WHOLE if few else PART)
+        chosen = set(range(len(nodes))) if few else _neighbourhood(problem, nodes, master, 4 + number % 5, sequence)
+        others = [node for i, node in enumerate(nodes) if i not in chosen]
+        taken_out = [nodes[i] for i in sorted(chosen)]
+        beside = collected(problem, [(j, a, 1) for j, a in others])
+        better = repacked(pricing, taken_out, beside, master.pods, WHOLE if few else PART)
         if better is not None:
-            nodes = [node for i, node in enumerate(nodes) if i not in chosen] + better
+            nodes = others + better
     return trim(problem, collected(problem, [(j, a, 1) for j, a in nodes]))
 
 
@@ -53,10 +56,10 @@ def _single(packing: Packing) -> list[Node]:
     ]
 
 
-def _neighbourhood(problem: Problem, nodes: list[Node], prices: Floats, size: int, sequence: random.Random) -> set[int]:
-    """Nodes to take out: drawn by what they waste at these prices."""
-    patterns = np.array([pattern for _, pattern in nodes])
-    cost = problem.price[[j for j, _ in nodes]] / NANOS_PER_USD
-    waste = np.maximum(cost - patterns @ prices, 0.02 * cost) + 1e-6
-    keys = [sequence.random() ** (1.0 / w) if w < 1e3 else 1.0 for w in (waste / waste.max()).tolist()]
+def _neighbourhood(problem: Problem, nodes: list[Node], master: Master, size: int, sequence: random.Random) -> set[int]:
+    """`size` nodes to take out, drawn by what they waste at the master's prices; an existing one has a price there."""
+    kinds, patterns = np.array([j for j, _ in nodes]), np.array([pattern for _, pattern in nodes])
+    paid = master.paid(problem)[kinds]
+    waste = np.maximum(paid - patterns @ master.pods, LEAST_WASTE * paid) + 1e-6
+    keys = [sequence.random() ** (1.0 / w) for w in (waste / waste.max()).tolist()]
     return set(sorted(range(len(nodes)), key=lambda i: -keys[i])[:size])

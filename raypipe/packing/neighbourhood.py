@@ -46,7 +46,8 @@ class Breadth:
     Attributes:
         slack: kinds worth less than this share of their price at the prices of (A) are not filled.
         measures: with which the fill is made. flat: whether (A)'s prices are filled at, too.
-        columns: most of them in the MILP, those of the least reduced cost. looks, search_nodes: as in `Model.solve`.
+        columns: most of them in the MILP, those of the least reduced cost, and as many of scarce kinds.
+        looks, search_nodes: as in `Model.solve`.
     """
 
     slack: float
@@ -57,15 +58,20 @@ class Breadth:
     search_nodes: int
 
 
-PART = Breadth(slack=0.6, measures=MEASURES[:2], flat=False, columns=80, looks=60, search_nodes=100)
+PART = Breadth(slack=0.6, measures=MEASURES[:2], flat=False, columns=80, looks=40, search_nodes=100)
 """For some nodes of many: quickly, there are more neighbourhoods to search."""
 
 WHOLE = Breadth(slack=0.3, measures=MEASURES, flat=True, columns=500, looks=None, search_nodes=100)
 """For all nodes of a plan of few: this is the plan."""
 
 
-def repacked(pricing: Pricing, nodes: list[Node], prices: Floats, breadth: Breadth) -> list[Node] | None:
-    """Pack the pods of `nodes` anew; None where nothing cheaper was found. prices: the pattern LP's, (K,) $/h a pod."""
+def repacked(
+    pricing: Pricing, nodes: list[Node], others: Packing, prices: Floats, breadth: Breadth
+) -> list[Node] | None:
+    """Pack the pods of `nodes` anew beside `others`, which stay; None where nothing cheaper was found.
+
+    prices: the pattern LP's, (K,) $/h a pod.
+    """
     problem = pricing.problem
     demand: Ints = np.sum([pattern for _, pattern in nodes], axis=0)
     old = collected(problem, [(j, pattern, 1) for j, pattern in nodes])
@@ -73,7 +79,7 @@ def repacked(pricing: Pricing, nodes: list[Node], prices: Floats, breadth: Bread
     if before == 0:
         return None
     shapes = np.flatnonzero(demand)
-    part = _part(problem, shapes, demand, old)
+    part = _part(problem, shapes, demand, others)
     listed = enumerate_fillings(part, LISTED)
     if listed is not None:
         found = listed.solve(part.demand, pricing.effort, breadth.search_nodes).packing
@@ -99,13 +105,14 @@ def repacked(pricing: Pricing, nodes: list[Node], prices: Floats, breadth: Bread
     ]
 
 
-def _part(problem: Problem, shapes: Ints, demand: Ints, old: Packing) -> Problem:
-    """The problem of these pods alone: scarce kinds and limits as far as the old nodes used them."""
+def _part(problem: Problem, shapes: Ints, demand: Ints, others: Packing) -> Problem:
+    """The problem of these pods alone: scarce kinds and limits as far as the other nodes leave them."""
+    left = problem.most - others.used(problem)
     return replace(
         problem.only_shapes(shapes),
         demand=demand[shapes],
-        most=np.where(problem.most < UNLIMITED, old.used(problem), problem.most),
-        limits=old.usage(problem),
+        most=np.where(problem.most < UNLIMITED, left, problem.most),
+        limits=problem.limits - others.usage(problem),
     )
 
 
@@ -152,7 +159,10 @@ def _look(local: Pricing, known: tuple[Ints, Ints], prices: Floats, breadth: Bre
 
 
 def _near(local: Pricing, first: int, cost: float, most: int) -> Ints | None:
-    """At most `most` columns that a packing cheaper than `cost` may have, and the first ones; None: there is none."""
+    """Columns that a packing cheaper than `cost` may have, the `first` ones among them; None: there is no such packing.
+
+    At most `most` of kinds without end, and as many of scarce kinds, which are many with few columns each.
+    """
     part, pool = local.problem, local.pool
     lp = MasterLp(part, part.demand, local.effort)
     lp.add(pool.kinds, pool.patterns)
@@ -162,6 +172,8 @@ def _near(local: Pricing, first: int, cost: float, most: int) -> Ints | None:
     reduced: Floats = master.paid(part)[pool.kinds] - pool.patterns @ master.pods
     reduced += part.penalties(pool.kinds, pool.patterns) / NANOS_PER_USD
     reduced[:first] = -np.inf
-    order = np.argsort(reduced, kind="stable")[: max(first, most)]
-    near: Ints = np.sort(order[reduced[order] < cost - master.objective])
-    return near
+    order = np.argsort(reduced, kind="stable")
+    order = order[reduced[order] < cost - master.objective]
+    scarce = part.most[pool.kinds[order]] < UNLIMITED
+    best: Ints = np.sort(np.concatenate((order[scarce][:most], order[~scarce][:most])))
+    return best

@@ -321,7 +321,7 @@ def _improved(
             best = min((p for p in (best, dived) if p is not None), key=lambda p: p.worth(problem))
             _tell(found, problem, best, bound)
     if best is not None and master is not None and not stop():
-        better = improve(pricing, best, master.pods, settings.neighbourhoods, stop)
+        better = improve(pricing, best, master, settings.neighbourhoods, stop)
         best = min(best, better, key=lambda p: p.worth(problem))
     if stop():
         stopped = "time"

@@ -141,7 +141,8 @@ def optimiser_tables(question: Asked, limits: Mapping[str, optimiser.Limits], sc
             peers.append(compared.line(command.PEERS["ratios"]))
             good &= not compared.missed(command.PEERS["ratios"])
     if {"existing-1000", "existing-none"} <= done.keys():
-        text, saved = optimiser.nodes_saved(done["existing-1000"], done["existing-none"])
+        most = limits["existing-1000"]["gap_added"]
+        text, saved = optimiser.nodes_saved(done["existing-1000"], done["existing-none"], most)
         print(text)
         good &= saved
     if peers:

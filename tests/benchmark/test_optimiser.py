@@ -105,7 +105,16 @@ def test_an_emulation_is_held_to_the_real_program_as_a_multiple_of_the_bound() -
     assert far[0].endswith("MISSED: more than 10% apart")
 
 
-def test_existing_nodes_must_never_make_a_plan_dearer() -> None:
-    alone = row_of(replace(FIGURES, bought_usd_per_hour=2.0))
-    assert nodes_saved(row_of(FIGURES), alone)[1]
-    assert not nodes_saved(row_of(replace(FIGURES, bought_usd_per_hour=2.01)), alone)[1]
+@pytest.mark.parametrize(
+    ("cost", "bound", "want"),
+    [
+        pytest.param(1.02, 1.0, "adds 1.00%: ok", id="as much as may be"),
+        pytest.param(1.03, 1.0, "adds 2.00%: MISSED: adds above 1.0%", id="rounding beside them costs more"),
+        pytest.param(2.03, 2.01, "adds -0.00%: MISSED: free room makes the plan dearer", id="dearer than without"),
+    ],
+)
+def test_existing_nodes_save_and_hardly_widen_the_gap(cost: float, bound: float, want: str) -> None:
+    alone = row_of(replace(FIGURES, bought_usd_per_hour=2.02), bound=2.0)
+    text, kept = nodes_saved(row_of(replace(FIGURES, bought_usd_per_hour=cost), bound=bound), alone, 0.01 + 1e-9)
+    assert text.endswith(want)
+    assert kept == want.endswith("ok")
