@@ -202,10 +202,13 @@ class _Dealing:
 
     def _again(self, tasks: list[Task]) -> None:
         """Make the calls of a dead shard again elsewhere; it died of the first, which is given up in the end."""
-        tasks[0].deaths += 1
-        if tasks[0].deaths >= MOST_DEATHS:
-            self.done[tasks[0].index] = self._given_up(tasks.pop(0))
-        self.waiting = {task.index: task for task in tasks} | self.waiting
+        first, *queued = tasks
+        first.deaths += 1
+        if first.deaths < MOST_DEATHS:
+            queued = [first, *queued]
+        else:
+            self.done[first.index] = self._given_up(first)
+        self.waiting = {task.index: task for task in queued} | self.waiting
 
     def _given_up(self, task: Task) -> Answer:
         if task.packed.subject is None:
