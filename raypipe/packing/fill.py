@@ -12,7 +12,7 @@ All kinds are filled at once: arrays are (kinds, shapes).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -33,6 +33,7 @@ class Measure(StrEnum):
 FLOOR = 0.02
 LEAST = 1e-9
 """$/h: less than the price of any pod that costs something."""
+LEAST_LOAD = 1e-12
 ENDLESS = np.iinfo(np.int64).max
 
 
@@ -47,47 +48,49 @@ def fill(
     prices: Floats,
     kinds: Ints,
     most: Ints,
-    measure: Measure = Measure.SUM,
+    measure: Measure | Sequence[Measure] = Measure.SUM,
     part: int = 3,
     start: Ints | None = None,
 ) -> Ints:
     """Fill one node of each of `kinds` with at most `most` (K,) pods of each shape; return patterns (kinds, K).
 
-    One `part`-th of what still fits is added at a time. start: (kinds, K), what is on the nodes already.
+    prices: (K,), or (kinds, K) where nodes are filled at prices of their own. measure: one for all nodes, or several,
+    each for an equal share of them, in order. One `part`-th of what still fits is added at a time. start: (kinds, K),
+    what is on the nodes already.
     """
-    shapes = np.flatnonzero((most > 0) & (prices > 0))
+    shapes = np.flatnonzero((most > 0) & (prices > 0).reshape(-1, len(most)).any(axis=0))
     patterns = np.zeros((len(kinds), len(most)), dtype=np.int64) if start is None else start.copy()
     if not len(shapes) or not len(kinds):
         return patterns
     used = np.flatnonzero((problem.requests[shapes] > 0).any(axis=0))
     resources = used[~np.isin(used, problem.caps)]
     requests = problem.requests[np.ix_(shapes, resources)]
-    shares = np.ascontiguousarray(requests.T, dtype=np.float64)
+    loads = _Loads(requests, [measure] if isinstance(measure, Measure) else measure, len(kinds))
     room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
     left = np.where(problem.fits[np.ix_(shapes, kinds)].T, most[shapes] - patterns[:, shapes], 0)
     price = np.where(left > 0, _worth(problem, prices, shapes, kinds), 0.0)
     caps, company = _Caps(problem, shapes, kinds, patterns), _Company(problem, shapes, kinds, patterns)
     caps.close_all(price)
     company.close(price)
-    rows = np.arange(len(kinds))
-    active = rows
-    while len(active):
-        density = price / _load(shares, room, measure)
-        best = density.argmax(axis=1)
-        going = density[rows[: len(active)], best] > 0
+    active = rows = np.arange(len(kinds))
+    while True:  # until every node is full
+        best, going = _densest(loads, price, room)
         if not going.all():
             active, best, room, left, price = active[going], best[going], room[going], left[going], price[going]
+            loads.narrow(going)
             caps.narrow(going)
             company.narrow(going)
-            if not len(active):
-                break
+        if not len(active):
+            break
         here, need = rows[: len(active)], requests[best]
         still = np.where(need > 0, room // np.maximum(need, 1), ENDLESS).min(axis=1)
         still = company.limited(best, caps.limited(here, best, still))
-        added = -(-np.minimum(still, left[here, best]) // part)
+        wanted = left[here, best]
+        added = -(-np.minimum(still, wanted) // part)
         patterns[active, shapes[best]] += added
-        left[here, best] -= added
-        price[here, best] = np.where((left[here, best] > 0) & (added > 0), price[here, best], 0.0)
+        left[here, best] = wanted - added
+        spent = (wanted <= added) | (added <= 0)
+        price[here[spent], best[spent]] = 0.0
         room -= need * added[:, None]
         caps.join(here, best, added, price)
         company.join(best, added)
@@ -95,12 +98,69 @@ def fill(
     return _slices_repaired(problem, kinds, patterns)
 
 
+def _densest(loads: _Loads, price: Floats, room: Ints) -> tuple[Ints, Bools]:
+    """The densest shape on each node that still fits there, (nodes,), and whether there is one.
+
+    Whether a shape fits is asked of the densest alone; where it does not, all are asked, and those that do not fit get
+    the price nothing: room only shrinks.
+    """
+    density = loads.densities(price, room)
+    best: Ints = density.argmax(axis=1)
+    tight = np.flatnonzero((loads.requests[best] > room).any(axis=1))
+    if len(tight):
+        fits = (loads.requests[None, :, :] <= room[tight, None, :]).all(axis=2)
+        price[tight] *= fits
+        density[tight] *= fits
+        best[tight] = density[tight].argmax(axis=1)
+    going: Bools = density[np.arange(len(best)), best] > 0
+    return best, going
+
+
+class _Loads:
+    """g(d_k / R_j) for every shape and node, in memory that is written over each time."""
+
+    def __init__(self, requests: Ints, measures: Sequence[Measure], nodes: int) -> None:
+        self.requests = requests
+        self._shares = np.ascontiguousarray(requests.T, dtype=np.float64)
+        self._measures, self._counts = measures, np.full(len(measures), nodes // len(measures))
+        self._of = np.repeat(np.arange(len(measures)), self._counts)
+        self._total, self._share = np.empty((nodes, len(requests))), np.empty((nodes, len(requests)))
+
+    def narrow(self, going: Bools) -> None:
+        """Forget the nodes that are full."""
+        self._of = self._of[going]
+        self._counts = np.bincount(self._of, minlength=len(self._measures))
+
+    def densities(self, price: Floats, room: Ints) -> Floats:
+        """π_k / g(d_k / R_j), (nodes, shapes); as if every shape fitted."""
+        total, inverse, first = self._total[: len(room)], 1.0 / np.maximum(room, 1), 0
+        for measure, count in zip(self._measures, self._counts.tolist(), strict=True):
+            within = slice(first, first + count)
+            self._add_up(measure, inverse[within], total[within], self._share[:count])
+            first += count
+        return np.divide(price, total, out=total)
+
+    def _add_up(self, measure: Measure, inverse: Floats, total: Floats, share: Floats) -> None:
+        """Write g of these nodes, 1/R of which is `inverse`, into `total`."""
+        total.fill(LEAST_LOAD)
+        for need, each in zip(self._shares, inverse.T, strict=True):
+            np.multiply(need, each[:, None], out=share)
+            if measure is Measure.MAX:
+                np.maximum(total, share, out=total)
+                continue
+            if measure is Measure.L2:
+                np.square(share, out=share)
+            total += share
+        if measure is Measure.L2:
+            np.sqrt(total, out=total)
+
+
 def _worth(problem: Problem, prices: Floats, shapes: Ints, kinds: Ints) -> Floats:
     """What a pod of each of `shapes` gives on each of `kinds`, (kinds, shapes) or the same for all, (shapes,)."""
     if not problem.penalty.size:
-        return prices[shapes]
+        return prices[..., shapes]
     missed = problem.penalty[np.ix_(shapes, kinds)].T / NANOS_PER_USD
-    return np.maximum(prices[shapes] - missed, LEAST)
+    return np.maximum(prices[..., shapes] - missed, LEAST)
 
 
 class _Caps:
@@ -117,6 +177,7 @@ class _Caps:
         self._need = np.take_along_axis(requests, order, axis=1)
         self._of = np.where(self._need > 0, order, none)
         self._members = asked.T
+        self._listed = _listed(self._members)
         room = problem.capacity[np.ix_(kinds, caps)] - patterns @ problem.requests[:, caps]
         self._room = np.column_stack((room, np.full(len(kinds), ENDLESS)))
 
@@ -148,7 +209,14 @@ class _Caps:
         for c in range(caps.shape[1]):
             full = np.flatnonzero(self._room[here, caps[:, c]] <= 0)
             if len(full):
-                price[full] = np.where(self._members[caps[full, c]], 0.0, price[full])
+                price[full[:, None], self._listed[caps[full, c]]] = 0.0
+
+
+def _listed(members: Bools) -> Ints:
+    """The members of each cap (G, K) by number, (G, most members); shorter lists repeat their first."""
+    order = np.argsort(~members, axis=1, kind="stable")[:, : int(members.sum(axis=1).max(initial=0))]
+    listed: Ints = np.where(np.take_along_axis(members, order, axis=1), order, order[:, :1])
+    return listed
 
 
 class _Company:
@@ -192,26 +260,6 @@ class _Company:
 
     def _rules(self) -> Iterator[tuple[Bools, Bools, Ints, Ints, Bools]]:
         return zip(self._owners, self._members, self._most, self._count, self._owned, strict=True)
-
-
-def _load(shares: Floats, room: Ints, measure: Measure) -> Floats:
-    """g(d_k / R_j), (kinds, shapes) for `shares` d (R, shapes); inf where not one pod fits."""
-    total = np.full((len(room), shares.shape[1]), 1e-12)
-    fits = np.ones(total.shape, dtype=bool)
-    for r, need in enumerate(shares):
-        free = room[:, r, None]
-        share = need * (1.0 / np.maximum(free, 1))
-        fits &= need <= free
-        if measure is Measure.SUM:
-            total += share
-        elif measure is Measure.L2:
-            total += share * share
-        else:
-            np.maximum(total, share, out=total)
-    if measure is Measure.L2:
-        np.sqrt(total, out=total)
-    total[~fits] = np.inf
-    return total
 
 
 def _slices_repaired(problem: Problem, kinds: Ints, patterns: Ints) -> Ints:

@@ -15,7 +15,7 @@ good columns and no bound, so the value of the LP over the columns found is no b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,8 +30,8 @@ from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 MEASURES = (Measure.SUM, Measure.MAX, Measure.L2)
-WAYS = ((0.5, 3), (0.0, 3), (0.0, 1), (0.25, 100))
-"""How columns are looked for, one way after the other: the share of (A)'s prices, and the part of `fill`."""
+WAYS = (((0.5,), 3), ((0.0,), 3), ((0.0,), 1), ((0.25,), 100))
+"""How columns are looked for, one way after the other: shares of (A)'s prices, and the part of `fill`."""
 
 DEAR = 0.02
 """Columns whose node costs more than its pods are worth by this share are dropped once the LP is solved."""
@@ -48,6 +48,13 @@ PROMISING = 0.7
 WORTH_PRICING = 0.95
 """Kinds whose bound is under this share of their price are not priced: they cannot give a column soon."""
 
+type Mix = tuple[float, Measure]
+"""At which prices nodes are filled: the share of (A)'s, and how their room is measured."""
+
+
+LEAST_GROWTH = 64
+"""Rows by which a pool grows at least."""
+
 
 class PatternPool:
     """Patterns found so far, each once: `kinds` (P,) and `patterns` (P, K)."""
@@ -55,19 +62,20 @@ class PatternPool:
     def __init__(self, shapes: int) -> None:
         self.shapes = shapes
         self._count = 0
-        self._kinds = np.zeros(64, dtype=np.int64)
-        self._patterns = np.zeros((64, shapes), dtype=np.int64)  # grown by doubling, rows beyond `_count` are free
+        self._kinds = np.zeros(LEAST_GROWTH, dtype=np.int64)
+        self._patterns = np.zeros((LEAST_GROWTH, shapes), dtype=np.int64)  # rows beyond `_count` are free
         self._seen: set[tuple[int, bytes]] = set()
 
     def add(self, kind: int, pattern: Ints) -> bool:
         """Add a pattern; False where it is empty or known."""
-        mark = (kind, pattern.tobytes())
+        mark = (kind, _short(pattern))
         if mark in self._seen or not pattern.any():
             return False
         self._seen.add(mark)
         if self._count == len(self._kinds):
-            self._kinds = np.concatenate((self._kinds, np.zeros_like(self._kinds)))
-            self._patterns = np.concatenate((self._patterns, np.zeros_like(self._patterns)))
+            more = LEAST_GROWTH + self._count // 4
+            self._kinds = np.concatenate((self._kinds, np.zeros(more, dtype=np.int64)))
+            self._patterns = np.concatenate((self._patterns, np.zeros((more, self.shapes), dtype=np.int64)))
         self._kinds[self._count], self._patterns[self._count] = kind, pattern
         self._count += 1
         return True
@@ -77,9 +85,8 @@ class PatternPool:
 
     def keep(self, wanted: Bools) -> None:
         """Forget all patterns but those wanted, (P,)."""
-        kinds, patterns = self.kinds[wanted], self.patterns[wanted]
-        self._count = len(kinds)
-        self._kinds[: self._count], self._patterns[: self._count] = kinds, patterns
+        self._kinds, self._patterns = self.kinds[wanted], self.patterns[wanted]
+        self._count = len(self._kinds)
 
     def since(self, first: int) -> tuple[Ints, Ints]:
         """Kinds (P,) and patterns (P, K) of what was added from number `first` on."""
@@ -92,6 +99,12 @@ class PatternPool:
     @property
     def patterns(self) -> Ints:
         return self._patterns[: self._count]
+
+
+def _short(pattern: Ints) -> bytes:
+    """A pattern told from others in few bytes: most of it is zeros."""
+    used = np.flatnonzero(pattern)
+    return np.concatenate((used, pattern[used])).astype(np.int32).tobytes()
 
 
 @dataclass
@@ -122,22 +135,28 @@ class Pricing:
 
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
-        paid = master.paid(self.problem)
-        for share, part in WAYS:
-            prices = floored((1 - share) * master.pods + share * self.duals.pods, self.unit_costs)
-            turns = iter(range(number, number + len(MEASURES)))
-            at_once = min(len(MEASURES), max(1, COLUMNS_A_ROUND // max(1, len(kinds))))
-            while measures := [MEASURES[turn % len(MEASURES)] for turn in itertools.islice(turns, at_once)]:
-                found = 0
-                for problem, measure in itertools.product(self.ways, measures):
-                    patterns = self._worthwhile(fill(problem, prices, kinds, demand, measure, part), master, kinds)
-                    gain = patterns @ master.pods - paid[kinds]
-                    if self.problem.is_wished:
-                        gain -= self.problem.penalties(kinds, patterns) / NANOS_PER_USD
-                    found += sum(self.pool.add(int(kinds[i]), patterns[i]) for i in np.flatnonzero(gain > 1e-7))
+        at_once = max(1, COLUMNS_A_ROUND // max(1, len(kinds)))
+        measures = tuple(MEASURES[(number + turn) % len(MEASURES)] for turn in range(len(MEASURES)))
+        for shares, part in WAYS:
+            mixes = [(share, measure) for share in shares for measure in measures]
+            for some in itertools.batched(mixes, at_once):
+                found = sum(self._added(problem, master, demand, kinds, some, part) for problem in self.ways)
                 if found:
                     return found
         return 0
+
+    def _added(
+        self, problem: Problem, master: Master, demand: Ints, kinds: Ints, mixes: Sequence[Mix], part: int
+    ) -> int:
+        """Fill `kinds` in each of these ways at once, and add what pays; how many columns were new."""
+        prices = [floored((1 - share) * master.pods + share * self.duals.pods, self.unit_costs) for share, _ in mixes]
+        rows, repeated = np.tile(kinds, len(mixes)), np.repeat(prices, len(kinds), axis=0)
+        patterns = fill(problem, repeated, rows, demand, [measure for _, measure in mixes], part)
+        patterns = self._worthwhile(patterns, master, rows)
+        gain = patterns @ master.pods - master.paid(self.problem)[rows]
+        if self.problem.is_wished:
+            gain -= self.problem.penalties(rows, patterns) / NANOS_PER_USD
+        return sum(self.pool.add(int(rows[i]), patterns[i]) for i in np.flatnonzero(gain > 1e-7))
 
     def _worthwhile(self, patterns: Ints, master: Master, kinds: Ints) -> Ints:
         """The patterns (kinds, K) without pods that miss more there than the master gives for them."""

@@ -21,6 +21,9 @@ from raypipe.packing.problem import Problem
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
+AT_ONCE = 1_000
+"""Patterns taken in at a time: of hundreds of shapes all at once would be a copy of the pool."""
+
 
 class ResidualLp(MasterLp):
     """The LP over the patterns of a pool; each solve is for another, smaller rest of the problem."""
@@ -45,9 +48,12 @@ class ResidualLp(MasterLp):
 
     def _take_in(self, demand: Ints) -> None:
         """Add the pool's columns that are not there yet, cut down to `demand`."""
-        known = len(self._open)
-        kinds, patterns = self._pool.since(known)
-        patterns = np.minimum(patterns, demand)
+        while len(self._open) < len(self._pool):
+            known = len(self._open)
+            kinds, patterns = self._pool.since(known)
+            self._append(known, kinds[:AT_ONCE], np.minimum(patterns[:AT_ONCE], demand))
+
+    def _append(self, known: int, kinds: Ints, patterns: Ints) -> None:
         self.add(kinds, patterns)
         column, row = np.nonzero(patterns[:, self._shapes])
         self._open = np.concatenate((self._open, np.ones(len(kinds), dtype=bool)))

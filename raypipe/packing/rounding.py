@@ -98,11 +98,12 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure, amon
     ratio = _ratio(problem, kinds, patterns, value, paid)
     while ledger.demand.any() and (ratio > 0).any():
         best = int(np.lexsort((problem.rank[kinds], -ratio))[0])
-        kind, pattern = int(kinds[best]), patterns[best]
+        kind, pattern = int(kinds[best]), patterns[best].copy()  # a view would keep all the others, too
         ledger.take(kind, pattern, max(1, ledger.repeats(kind, pattern)))
         taken.append((kind, pattern))
         kept = np.isin(kinds, ledger.affordable())
-        kinds, patterns, ratio = kinds[kept], patterns[kept], ratio[kept]
+        if not kept.all():
+            kinds, patterns, ratio = kinds[kept], patterns[kept], ratio[kept]
         stale = (patterns > ledger.demand).any(axis=1)
         patterns[stale] = fill(problem, value, kinds[stale], ledger.demand, measure)
         ratio[stale] = _ratio(problem, kinds[stale], patterns[stale], value, paid)
