@@ -138,9 +138,20 @@ class Problem:
 
     @cached_property
     def as_wished(self) -> Problem:
-        """The problem where each wish about the pods on a node is a rule, as far as a node alone can keep it."""
+        """The problem where each wish about the pods on a node is a rule, as far as a node alone can keep it.
+
+        Where owners are the members, as they are most often, the rule is a cap: there are many, and caps are quick.
+        """
         rules = [rule for wish in self.wishes if (rule := wish.kept()) is not None]
-        return replace(self, apart=(*self.apart, *rules))
+        caps = [rule for rule in rules if (rule.owners == rule.members).all()]
+        first = self.requests.shape[1]
+        return replace(
+            self,
+            requests=np.column_stack((self.requests, *(rule.members.astype(np.int64) for rule in caps))),
+            capacity=np.column_stack((self.capacity, *(np.maximum(rule.most, 0) for rule in caps))),
+            caps=np.concatenate((self.caps, first + np.arange(len(caps)))).astype(np.int64),
+            apart=(*self.apart, *(rule for rule in rules if not (rule.owners == rule.members).all())),
+        )
 
     def penalties(self, kinds: Ints, patterns: Ints) -> Ints:
         """What pods miss on nodes of `kinds` (P,) with `patterns` (P, K), domains apart, (P,) nano-dollars an hour."""
