@@ -93,6 +93,10 @@ class Settings:
     cut_rounds: int = 2
     """Most rounds of cuts that strengthen the bound; each costs as much as the bound before. 0: none."""
 
+    bound_search: int = 10_000
+    """Most work spent on a bound with whole numbers of nodes, in search nodes times pairs of pods and node kinds that
+    may go together; problems with more pairs have no such bound. 0: none has."""
+
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""
 
@@ -141,6 +145,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lp_rounds": (0, 10_000),
     "warm_lp_rounds": (0, 10_000),
     "cut_rounds": (0, 100),
+    "bound_search": (0, 1_000_000_000),
     "search_nodes": (1, 1_000_000),
     "neighbourhoods": (0, 100_000),
     "enumerate_patterns": (0, 1_000_000),

@@ -35,31 +35,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from raypipe.packing.aggregated import NO_MIX, Aggregated, Mix
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.choices import Choices
 from raypipe.packing.cuts import Cut, broken_cuts, with_cuts
 from raypipe.packing.problem import UNLIMITED, Problem
-from raypipe.packing.solver import Effort, GrowingLp
+from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 NEAREST = 3
-NOTHING = 1e-11
-"""$/h: a pod's price below this is the solver's noise."""
 ROUNDS = 40
 SLACK = 1e-9
 BOUNDLESS = 1e12
 """$/h that stand for "no bound on what a node is worth was found"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mix:
-    """What the LP would buy, in fractions: `pods` x (K, J) and `nodes` y (J,)."""
-
-    pods: Floats
-    nodes: Floats
-
-
-NO_MIX = Mix(pods=np.zeros((0, 0)), nodes=np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +118,7 @@ def aggregated_lp(
     np.put_along_axis(opened, nearest, np.take_along_axis(problem.fits, nearest, axis=1), axis=1)
     if start is not None:
         opened |= start
-    aggregated = _Aggregated(problem, effort, choices)
+    aggregated = Aggregated(problem, effort, choices)
     best: Duals | None = None
     for _ in range(ROUNDS):
         solved = aggregated.solve(opened)
@@ -150,88 +138,6 @@ def aggregated_lp(
             break
         opened |= wanted
     return None if best is None else replace(best, mix=aggregated.mix, chosen=aggregated.chosen)
-
-
-class _Aggregated:
-    """(A) over the pairs opened so far, kept in the solver: opening more adds columns, and the rows they lack."""
-
-    def __init__(self, problem: Problem, effort: Effort, choices: Choices | None) -> None:
-        self._problem = problem
-        pods = problem.demand if choices is None else choices.base
-        work = np.zeros(0) if choices is None else choices.shares_of_work
-        self._first_limit, self._choices = len(pods) + len(work), 0 if choices is None else len(choices.of)
-        self._lp = GrowingLp(effort, np.concatenate((pods.astype(np.float64), work)), problem.scaled_limits)
-        self._fixed = self._lp.rows
-        if choices is not None:
-            self._lp.add(*choices.columns())
-        self._opened: Bools = np.zeros_like(problem.fits)
-        self._node_column = np.full(len(problem.price), -1, dtype=np.int64)
-        self._room_row = np.full(problem.capacity.shape, -1, dtype=np.int64)
-        self._pair_column = np.full(problem.fits.shape, -1, dtype=np.int64)
-        self._values = np.zeros(0)
-
-    @property
-    def mix(self) -> Mix:
-        """What the last solve would buy."""
-        pods, nodes = np.zeros(self._pair_column.shape), np.zeros(self._node_column.shape)
-        for amounts, columns in ((pods, self._pair_column), (nodes, self._node_column)):
-            seen = columns >= 0
-            amounts[seen] = self._values[columns[seen]]
-        return Mix(pods=pods, nodes=nodes)
-
-    @property
-    def chosen(self) -> Floats:
-        """n_a of the last solve."""
-        return self._values[: self._choices]
-
-    def solve(self, opened: Bools) -> tuple[tuple[Floats, Floats], Floats] | None:
-        """Open these pairs too; return (π, σ) and λ (J, R), or None if infeasible."""
-        self._open(opened & ~self._opened)
-        self._opened = self._opened | opened
-        solution = self._lp.solve()
-        if solution is None:
-            return None
-        self._values = solution.values
-        problem, shapes = self._problem, len(self._problem.demand)
-        prices = np.where(solution.duals[:shapes] > NOTHING, solution.duals[:shapes], 0.0)
-        limits = np.maximum(-solution.duals[self._first_limit : self._fixed], 0.0)
-        room = np.zeros(problem.capacity.shape)
-        has_row = self._room_row >= 0
-        room[has_row] = np.maximum(-solution.duals[self._room_row[has_row]], 0.0)
-        return (prices, limits), room / np.maximum(problem.capacity, 1)
-
-    def _open(self, new: Bools) -> None:
-        problem = self._problem
-        self._add_nodes(np.flatnonzero(new.any(axis=0) & (self._node_column < 0)))
-        asked = (new.T.astype(np.float32) @ (problem.requests > 0).astype(np.float32)) > 0
-        kinds, resources = np.nonzero(asked & (self._room_row < 0))
-        self._room_row[kinds, resources] = self._lp.rows + np.arange(len(kinds))
-        self._lp.add_rows(np.zeros(len(kinds)), self._node_column[kinds], np.full(len(kinds), -1.0))
-        kinds, shapes = np.nonzero(new.T)
-        self._pair_column[shapes, kinds] = self._lp.columns + np.arange(len(kinds))
-        need = problem.requests[shapes]
-        pairs, resources = np.nonzero(need)
-        rows = np.concatenate((shapes, self._room_row[kinds[pairs], resources]))
-        share = need[pairs, resources] / np.maximum(problem.capacity[kinds[pairs], resources], 1)
-        owner = np.concatenate((np.arange(len(shapes)), pairs))
-        order = np.argsort(owner, kind="stable")
-        values = np.concatenate((np.ones(len(shapes)), share))
-        starts = np.searchsorted(owner[order], np.arange(len(shapes)))
-        missed = problem.penalty[shapes, kinds] / NANOS_PER_USD if problem.penalty.size else np.zeros(len(shapes))
-        self._lp.add(missed, starts, rows[order], values[order])
-
-    def _add_nodes(self, kinds: Ints) -> None:
-        problem = self._problem
-        self._node_column[kinds] = self._lp.columns + np.arange(len(kinds))
-        columns, limits = np.nonzero(problem.weights[:, kinds].T)
-        most = np.where(problem.most[kinds] < UNLIMITED, problem.most[kinds].astype(np.float64), np.inf)
-        self._lp.add(
-            problem.price[kinds] / NANOS_PER_USD,
-            np.searchsorted(columns, np.arange(len(kinds))),
-            self._first_limit + limits,
-            problem.scaled_weights[limits, kinds[columns]],
-            most,
-        )
 
 
 def node_worth(problem: Problem, prices: Floats, candidates: Floats) -> tuple[Floats, Ints]:

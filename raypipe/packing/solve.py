@@ -9,7 +9,8 @@
 4. filled nodes give a first packing (`rounding.cover`), cuts a better bound (`bound.strengthened`), the pattern LP
    better prices (`patterns`), a dive better nodes (`rounding.dive`);
 5. neighbourhoods are packed anew (`improve`, `neighbourhood`);
-6. what comes out is recounted in integers and never dearer than anything seen before.
+6. what comes out is recounted in integers and never dearer than anything seen before; where whole numbers of nodes
+   promise more, they bound it (`whole`).
 
 A time budget is asked for only between steps (`stop`); the first packing is always made.
 """
@@ -36,6 +37,7 @@ from raypipe.packing.problem import Packing, Problem, collected, empty_packing, 
 from raypipe.packing.rounding import Ledger, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
 from raypipe.packing.warm import Columns, best_columns, packed_again
+from raypipe.packing.whole import whole_nodes_bound
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
@@ -162,7 +164,7 @@ def _solve(
         duals = strengthened(problem, duals, effort, settings.cut_rounds)
         again = _again(_pricing(problem, duals, effort), warm, settings, stop, found)
         if again is not None:
-            return again
+            return _bounded(problem, again, duals, settings, effort, stop)
     pricing = _pricing(problem, duals, effort)
     first = min(_packings(_first_packing(problem, pricing), known), key=lambda one: one.worth(problem), default=None)
     if first is not None and first.usd_nanos(problem) <= _bound(duals) + 1:
@@ -175,8 +177,33 @@ def _solve(
     _tell(found, problem, first, _bound(duals))
     if known is not None:
         _pooled(pricing, known)
-    pricing = replace(pricing, duals=strengthened(problem, duals, effort, settings.cut_rounds))
-    return _improved(pricing, first, settings, stop, found)
+    duals = strengthened(problem, duals, effort, settings.cut_rounds)
+    improved = _improved(replace(pricing, duals=duals), first, settings, stop, found)
+    return _bounded(problem, improved, duals, settings, effort, stop)
+
+
+def _bounded(
+    problem: Problem,
+    solved: Solved,
+    duals: Duals,
+    settings: Settings,
+    effort: Effort,
+    stop: Callable[[], bool],
+    flat: Problem | None = None,
+) -> Solved:
+    """The result with the bound that whole numbers of nodes give, where that is better.
+
+    flat: what `duals` bound where that is an easier problem, with other kinds.
+    """
+    packing = solved.packing
+    cost = packing.usd_nanos(problem) if packing is not None else 0
+    if cost <= solved.bound_usd_nanos or stop():
+        return solved
+    known = packing if flat is None else None
+    bound = whole_nodes_bound(flat or problem, duals, cost, known, effort, settings.bound_search)
+    if bound <= solved.bound_usd_nanos:
+        return solved
+    return replace(solved, bound_usd_nanos=bound, bound_kind="aggregated-milp")
 
 
 def _bound(duals: Duals) -> int:
@@ -227,8 +254,8 @@ def _across(
         return exact
     if problem.domain_wishes:
         return _wished(problem, settings, effort, stop, known, found)
-    duals = strengthened(flat, flat_duals, effort, settings.cut_rounds).for_kinds_of(problem)
-    bound = _bound(duals)
+    flat_duals = strengthened(flat, flat_duals, effort, settings.cut_rounds)
+    duals, bound = flat_duals.for_kinds_of(problem), _bound(flat_duals)
     unruled = without_rules(problem, effort)
     if unruled is None or not unruled.problem.fits.any(axis=1).all():
         return _result(problem, None, duals, bound, duals.kind, proven=False)
@@ -244,7 +271,8 @@ def _across(
         numbered = replace(inner.packing, kinds=kinds[inner.packing.kinds])
         packing = unruled.joined(numbered)
         packing = None if verify(problem, packing) else packing
-    return _result(problem, packing, duals, bound, duals.kind, proven=False, stopped=inner.stopped)
+    solved = _result(problem, packing, duals, bound, duals.kind, proven=False, stopped=inner.stopped)
+    return _bounded(problem, solved, flat_duals, settings, effort, stop, flat)
 
 
 def _one_domain(problem: Problem) -> Problem:

@@ -62,6 +62,22 @@ def _interrupter(looks: int) -> Callable[[Any, str, Any, Any, Any], None]:
     return interrupt
 
 
+BRANCHING: tuple[tuple[str, Any], ...] = (
+    ("primal_feasibility_tolerance", 1e-9),  # a bound is worth what the LPs under it are worth
+    ("dual_feasibility_tolerance", 1e-9),
+    ("mip_feasibility_tolerance", 1e-9),
+    ("mip_rel_gap", 0.0),
+    ("mip_abs_gap", 1e-9),
+    ("mip_allow_restart", False),  # each would do the work of the root again
+    ("mip_heuristic_effort", 0.0),
+    *(
+        (f"mip_heuristic_run_{name}", False)
+        for name in ("feasibility_jump", "rins", "rens", "root_reduced_cost", "zi_round", "shifting")
+    ),
+)
+"""How a bound with whole numbers is searched for."""
+
+
 @cache
 def _without_banner() -> None:
     """Have HiGHS say its name once, to nowhere: the first model of a process prints it to stdout, whatever the options.
@@ -111,6 +127,15 @@ class Solution:
     bound: float
     values: Floats
     duals: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branched:
+    """What a search gave: a proven bound, whether it came to its end, and the simplex iterations that it took."""
+
+    bound: float
+    done: bool
+    iterations: int
 
 
 @dataclass(slots=True)
@@ -264,6 +289,11 @@ class GrowingLp:
         none = np.zeros(len(columns))
         self._highs.changeColsBounds(len(columns), columns.astype(np.int32), none, none)
 
+    def bound_above(self, columns: Ints, most: Floats) -> None:
+        """Keep columns within 0 <= v <= most."""
+        index = np.ascontiguousarray(columns, dtype=np.int32)
+        self._highs.changeColsBounds(len(index), index, np.zeros(len(index)), most)
+
     def solve(self, *, anew: bool = False) -> Solution | None:
         """Solve it, or return None where there is no solution.
 
@@ -285,3 +315,29 @@ class GrowingLp:
             values=np.array(solved.col_value, dtype=np.float64),
             duals=np.array(solved.row_dual, dtype=np.float64),
         )
+
+    def branch(self, whole: Ints, start: Floats | None, search_nodes: int) -> Branched | None:
+        """Search with columns `whole` in whole numbers; None where that came to nothing. The model stays such a one.
+
+        start: a solution that is known, by column. Heuristics are left out: the bound is what is asked for, and they
+        do most of the work of the root.
+        """
+        kinds = np.full(len(whole), highspy.HighsVarType.kInteger)
+        self._highs.changeColsIntegrality(len(whole), np.ascontiguousarray(whole, dtype=np.int32), kinds)
+        for option, value in (*BRANCHING, ("mip_max_nodes", search_nodes)):
+            self._highs.setOptionValue(option, value)
+        if start is not None:
+            known = highspy.HighsSolution()
+            known.col_value = start.tolist()
+            self._highs.setSolution(known)
+        self._highs.run()
+        info = self._highs.getInfo()
+        iterations = max(0, int(info.simplex_iteration_count))
+        self._effort.solver_calls += 1
+        self._effort.lp_iterations += iterations
+        self._effort.search_nodes += max(0, int(info.mip_node_count))
+        ended, bound = self._highs.getModelStatus(), float(info.mip_dual_bound)
+        done = highspy.HighsModelStatus.kOptimal
+        if ended not in (done, highspy.HighsModelStatus.kSolutionLimit) or not math.isfinite(bound):
+            return None
+        return Branched(bound=bound, done=ended == done, iterations=iterations)

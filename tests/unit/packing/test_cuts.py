@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raypipe.packing.bound import aggregated_lp, strengthened
-from raypipe.packing.cuts import Cut, with_cuts
+from raypipe.packing.cuts import Rounded, Wanted, with_cuts
 from raypipe.packing.problem import UNLIMITED, Problem
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
@@ -42,6 +42,10 @@ def problem_of(pods: list[tuple[int, int, int]], nodes: list[tuple[int, int, flo
         ),
         pytest.param([(6, 5, 1)], [(9, 99, 1.0), (5, 99, 0.7)], 10 / 3, 4.2, id="then smaller nodes are cheaper"),
         pytest.param([(9, 4, 1), (9, 8, 1)], [(15, 99, 1.0)], 7.2, 9.0, id="a large pod counts for two small ones"),
+        pytest.param([(1, 1, 1)], [(8, 99, 1.0)], 0.125, 1.0, id="a node holds no more pods than there are"),
+        pytest.param(
+            [(1, 1, 1), (1, 2, 1)], [(9, 99, 1.0), (3, 99, 0.9)], 1 / 3, 0.9, id="nor more than all that are there"
+        ),
     ],
 )
 def test_whole_pods_are_counted(
@@ -59,12 +63,14 @@ def test_every_filling_of_whole_pods_obeys_every_cut() -> None:
     for seed in range(60):
         problem = random_problem(seed)
         units = sorted({(r, int(d)) for r in range(2) for d in problem.requests[:, r] if d > 1})
-        cut = with_cuts(problem, tuple(Cut(resource=r, unit=unit) for r, unit in units))
-        assert cut.requests.shape[1] == 2 + len(units)
+        rounded = [Rounded(resource=r, unit=unit) for r, unit in units]
+        cuts = (*rounded, *(Wanted(shape=k) for k in range(len(problem.demand))))
+        cut = with_cuts(problem, cuts)
+        assert cut.requests.shape[1] == 2 + len(cuts)
         for pattern in itertools.product(*(range(count + 1) for count in problem.demand.tolist())):
             loads = np.array(pattern) @ cut.requests
-            fits = (loads[:2] <= problem.capacity).all(axis=1)
-            assert ((loads <= cut.capacity).all(axis=1) == fits).all(), seed
+            fits = (loads[:2] <= problem.capacity).all(axis=1) & problem.fits[np.array(pattern) > 0].all(axis=0)
+            assert (loads[None, :] <= cut.capacity)[fits].all(), seed
 
 
 def test_a_bound_with_cuts_is_never_above_the_optimum_and_never_below_the_one_without() -> None:
