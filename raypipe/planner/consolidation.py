@@ -69,7 +69,7 @@ def consolidation(decision: Decision, after_usd_nanos: int, stop: Callable[[], b
     rules = roles.rules(shapes.specs)
     kinds = kinds_of(supply, shapes, limits, resources, rules, node_prices=favoured, told_apart=sharing.occupancy)
     problem = sharing.problem(kinds, shapes, supply)
-    settings = dataclasses.replace(decision.cluster.settings, neighbourhoods=0)
+    settings = dataclasses.replace(decision.cluster.settings, neighbourhoods=0, bound_search=0)
     packing = solve(problem, settings, Effort(), stop).packing
     if packing is None:
         return Consolidation()
