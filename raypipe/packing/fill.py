@@ -67,9 +67,10 @@ def fill(
     requests = problem.requests[np.ix_(shapes, resources)]
     loads = _Loads(requests, [measure] if isinstance(measure, Measure) else measure, len(kinds))
     room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
-    left = np.where(problem.fits[np.ix_(shapes, kinds)].T, most[shapes] - patterns[:, shapes], 0)
-    price = np.where(left > 0, _worth(problem, prices, shapes, kinds), 0.0)
     caps, company = _Caps(problem, shapes, kinds, patterns), _Company(problem, shapes, kinds, patterns)
+    wanted = np.minimum(most[shapes] - patterns[:, shapes], caps.alone)
+    left = np.where(problem.fits[np.ix_(shapes, kinds)].T, wanted, 0)
+    price = np.where(left > 0, _worth(problem, prices, shapes, kinds), 0.0)
     caps.close_all(price)
     company.close(price)
     active = rows = np.arange(len(kinds))
@@ -164,11 +165,16 @@ def _worth(problem: Problem, prices: Floats, shapes: Ints, kinds: Ints) -> Float
 
 
 class _Caps:
-    """What caps leave on each node. A pod has few of them: `of` (K, m) are those of each shape, one beyond is none."""
+    """What caps leave on each node. A pod has few of them: `of` (K, m) are those of each shape, one beyond is none.
+
+    alone: (nodes, K), what the caps leave that one shape has for itself; they are in no step's way.
+    """
 
     def __init__(self, problem: Problem, shapes: Ints, kinds: Ints, patterns: Ints) -> None:
         requests = problem.requests[np.ix_(shapes, problem.caps)]
-        used = np.flatnonzero((requests > 0).any(axis=0))
+        sharers = np.count_nonzero(requests, axis=0)
+        self.alone = _alone(problem, shapes, kinds, patterns, problem.caps[sharers == 1])
+        used = np.flatnonzero(sharers > 1)
         requests, caps = requests[:, used], problem.caps[used]
         self._any, none = bool(len(caps)), len(caps)
         asked = requests > 0
@@ -210,6 +216,16 @@ class _Caps:
             full = np.flatnonzero(self._room[here, caps[:, c]] <= 0)
             if len(full):
                 price[full[:, None], self._listed[caps[full, c]]] = 0.0
+
+
+def _alone(problem: Problem, shapes: Ints, kinds: Ints, patterns: Ints, caps: Ints) -> Ints:
+    """Most pods of each shape that caps of its own leave on each node, (nodes, shapes)."""
+    most = np.full((len(kinds), len(shapes)), ENDLESS)
+    need = problem.requests[np.ix_(shapes, caps)]
+    member = need.argmax(axis=0)
+    room = problem.capacity[np.ix_(kinds, caps)] - patterns @ problem.requests[:, caps]
+    np.minimum.at(most.T, member, (room // need[member, np.arange(len(caps))]).T)
+    return most
 
 
 def _listed(members: Bools) -> Ints:
