@@ -27,6 +27,9 @@ from raypipe.model.snapshot import FleetSnapshot
 ATTEMPTS = 6
 """How often a Coordinator that dies is asked again."""
 
+RETURN_S = 60
+"""How long to wait for a Coordinator that died to be started again."""
+
 ASK_EVERY_S = 0.25
 """How often progress is asked for, and `stop`."""
 
@@ -69,8 +72,10 @@ class Connection:
                 return self._asked(packed, progress or (lambda _: None), stop or (lambda: False))
             except RayTaskError as error:
                 raise (error.cause or error) from None
-            except RayActorError as error:
-                self._lost(error)
+            except ActorUnavailableError:
+                self._await_return()
+            except RayActorError:
+                self._lost()
                 time.sleep(0.3 * attempt)
             except RayError as error:
                 raise ClusterError(f"Ray: {str(error).strip().splitlines()[0]:.300}") from error
@@ -81,11 +86,24 @@ class Connection:
         state: State = ray.get(self._found().state.remote())
         return state
 
-    def _lost(self, error: RayActorError) -> None:
-        """Ray starts a Coordinator that died again; one that was ended for good is looked for anew."""
-        if not isinstance(error, ActorUnavailableError):
-            self._coordinator = None
-            gc.collect()  # as long as a handle is left in some frame, Ray finds the dead one by the name
+    def _await_return(self) -> None:
+        """Ray starts a Coordinator that died again, which takes seconds on a machine with much to do."""
+        given_up = time.monotonic() + RETURN_S
+        while time.monotonic() < given_up:
+            try:
+                ray.get(self._found().version.remote())
+            except ActorUnavailableError:
+                time.sleep(ASK_EVERY_S)
+            except RayActorError:
+                return self._lost()
+            else:
+                return None
+        raise ClusterError(f"Ray: the Coordinator died and was not back within {RETURN_S} s: see the logs of Ray")
+
+    def _lost(self) -> None:
+        """A Coordinator that was ended for good is looked for anew."""
+        self._coordinator = None
+        gc.collect()  # as long as a handle is left in some frame, Ray finds the dead one by the name
 
     def _found(self) -> Any:
         """The Coordinator, made where there is none; ClusterError for one of another version."""
