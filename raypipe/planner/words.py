@@ -123,7 +123,7 @@ def _limit_prices(decision: Decision) -> dict[str, float]:
     """What one more unit of each binding limit would save, $/h a core, a byte, a GPU, a node or a dollar."""
     size = decision.kinds.problem.limit_size
     return {
-        row.name: round(float(sigma / size[q]) * unit(row), 12)
+        row.name: _told_price(float(sigma / size[q]) * unit(row))
         for q, (row, sigma) in enumerate(zip(decision.limits.rows, decision.solved.limits, strict=True))
         if sigma > 0
     }
@@ -134,8 +134,20 @@ def _marginals(decision: Decision) -> dict[str, float]:
     prices: dict[str, float] = {}
     for w, one in enumerate(decision.wanted):
         if decision.number[w] >= 0 and one.count:
-            prices[one.key] = round(float(decision.solved.pods[decision.shapes.of[decision.number[w]]]), 9)
+            prices[one.key] = _told_price(float(decision.solved.pods[decision.shapes.of[decision.number[w]]]))
     return dict(sorted(prices.items()))
+
+
+def _told_price(usd_per_hour: float) -> float:
+    """A dual price with the digits that a recount of the bound needs: nano-dollars are too coarse.
+
+    A node holds hundreds of pods, so that half a nano-dollar on each makes it worth more than it costs, and the price
+    of a byte of memory is far below a nano-dollar.
+
+    >>> _told_price(0.1 / 3), _told_price(5e-12 / 3)
+    (0.0333333333333, 1.66666666667e-12)
+    """
+    return float(f"{usd_per_hour:.12g}")
 
 
 def _considered(decision: Decision, placement: Placement) -> tuple[Considered, ...]:
