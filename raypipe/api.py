@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FleetPlan",
     "Planner",
+    "certifying",
     "load_catalog",
     "load_settings",
     "plan",
@@ -130,6 +131,7 @@ def plan(
     compare_on_demand: bool = False,
     warm: FleetPlan | None = None,
     address: str | None = None,
+    certify: bool = False,
 ) -> FleetPlan:
     """Plan the cheapest nodes for every cluster, validate the plan, and say when it was made.
 
@@ -144,6 +146,7 @@ def plan(
         compare_on_demand: also plan with on-demand offerings alone (`usd_per_hour.on_demand_only`).
         warm: the plan made before, in this process: what it knows makes this one quicker where little has changed
             (``plan = raypipe.plan(fleet, warm=plan)``). Pools that the fleet brings come first.
+        certify: spend minutes on a better bound of the same plan (setting `certify_search`, where none is set).
 
     Raises:
         SettingsError, CatalogError: wrong settings, catalogue, scope or executor.
@@ -160,6 +163,7 @@ def plan(
             stop=stop,
             compare_on_demand=compare_on_demand,
             warm=warm,
+            certify=certify,
         )
 
 
@@ -211,10 +215,12 @@ class Planner:
         stop: Callable[[], bool] | None = None,
         compare_on_demand: bool = False,
         warm: FleetPlan | None = None,
+        certify: bool = False,
     ) -> FleetPlan:
         """As `raypipe.plan`, with this planner's executor."""
         prices = _catalog(catalog)
         wanted = _with_settings(fleet if warm is None else warmed(fleet, warm), settings)
+        wanted = certifying(wanted) if certify else wanted
         options: dict[str, Any] = {"progress": progress, "stop": stop, "compare_on_demand": compare_on_demand}
         made = self._plan_fleet(wanted)(wanted, prices, scope=_scope(scope), **options)
         self._check(made, wanted, prices)
@@ -256,6 +262,21 @@ def warmed(fleet: FleetSnapshot, previous: FleetPlan) -> FleetSnapshot:
     from raypipe import state
 
     return state.warmed(fleet, previous.pools)
+
+
+def certifying(fleet: FleetSnapshot) -> FleetSnapshot:
+    """The fleet with a budget for a better bound in every cluster: what `plan(fleet, certify=True)` plans.
+
+    A cluster whose settings have such a budget keeps its own.
+    """
+    from raypipe.settings import CERTIFY_SEARCH
+
+    settings = [dataclasses.replace(one.settings, certify_search=CERTIFY_SEARCH) for one in fleet.clusters]
+    clusters = tuple(
+        one if one.settings.certify_search else dataclasses.replace(one, settings=more)
+        for one, more in zip(fleet.clusters, settings, strict=True)
+    )
+    return dataclasses.replace(fleet, clusters=clusters)
 
 
 def validate(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog | str | Path | None = None) -> None:

@@ -17,6 +17,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from raypipe.errors import SettingsError, nearest
 from raypipe.quantities import parse_quantity, parse_usd_per_hour
 
+CERTIFY_SEARCH = 10_000_000
+"""`Settings.certify_search` where a certificate is asked for and no other budget is set."""
+
 DEFAULT_EXCLUDED_CATEGORIES = ("inf", "trn", "hpc", "mac", "f", "vt", "dl")
 
 
@@ -97,6 +100,10 @@ class Settings:
     """Most work spent on a bound with whole numbers of nodes, in search nodes times pairs of pods and node kinds that
     may go together; problems with more pairs have no such bound. 0: none has."""
 
+    certify_search: int = 0
+    """Most work spent on a better bound once the plan is made, counted as in bound_search. 0: none; --certify takes
+    10,000,000, which is seconds for a hundred pods and minutes for thousands."""
+
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""
 
@@ -146,6 +153,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warm_lp_rounds": (0, 10_000),
     "cut_rounds": (0, 100),
     "bound_search": (0, 1_000_000_000),
+    "certify_search": (0, 1_000_000_000),
     "search_nodes": (1, 1_000_000),
     "neighbourhoods": (0, 100_000),
     "enumerate_patterns": (0, 1_000_000),

@@ -141,7 +141,7 @@ def _compared(plan: ClusterPlan, other: ClusterPlan) -> ClusterPlan:
 def _without_spot_and_reserved(cluster: ClusterSnapshot) -> ClusterSnapshot:
     """The cluster as it would be with on-demand offerings only; reserved nodes that exist keep their price."""
     none_left = tuple({**entry, "count": 0} for entry in cluster.settings.reserved)
-    settings = dataclasses.replace(cluster.settings, reserved=none_left)
+    settings = dataclasses.replace(cluster.settings, reserved=none_left, certify_search=0)
     return dataclasses.replace(cluster, capacity_types=("on-demand",), settings=settings)
 
 

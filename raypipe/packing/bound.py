@@ -75,6 +75,11 @@ class Duals:
         """What plans call a bound that was proven so."""
         return "pattern-lp" if self.cuts else "aggregated-lp"
 
+    @property
+    def usd_nanos(self) -> int:
+        """The bound in nano-dollars an hour."""
+        return int(np.floor(self.usd_per_hour * NANOS_PER_USD + 0.5))
+
     def for_kinds_of(self, problem: Problem) -> Duals:
         """The same certificate with the worth of other kinds."""
         return replace(self, worth=node_worth(with_cuts(problem, self.cuts), self.pods, self.directions)[0])
@@ -93,14 +98,20 @@ def strengthened(problem: Problem, duals: Duals, effort: Effort, rounds: int) ->
     """Solve (A) again, in at most `rounds` rounds, with the cuts that its mix breaks; the best certificate of all."""
     best, last = duals, duals
     for _ in range(rounds):
-        new = broken_cuts(problem, last.mix.pods, last.mix.nodes, last.worth, last.usd_per_hour, last.cuts)
-        cuts = last.cuts + new
-        solved = aggregated_lp(with_cuts(problem, cuts), effort, last.mix.pods > 0) if new else None
-        if solved is None:
+        again = cut_again(problem, last, effort)
+        if again is None:
             break
-        last = replace(solved, cuts=cuts)
+        last = again
         best = max(best, last, key=lambda one: one.usd_per_hour)
     return best
+
+
+def cut_again(problem: Problem, last: Duals, effort: Effort) -> Duals | None:
+    """Solve (A) with the cuts of `last` and those that its mix breaks; None where it breaks none."""
+    new = broken_cuts(problem, last.mix.pods, last.mix.nodes, last.worth, last.usd_per_hour, last.cuts)
+    cuts = last.cuts + new
+    solved = aggregated_lp(with_cuts(problem, cuts), effort, last.mix.pods > 0) if new else None
+    return None if solved is None else replace(solved, cuts=cuts)
 
 
 def aggregated_lp(

@@ -38,7 +38,6 @@ from raypipe.packing.rounding import Ledger, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
 from raypipe.packing.warm import Columns, best_columns, packed_again
 from raypipe.packing.whole import whole_nodes_bound
-from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
 FEW_SHAPES = 40
@@ -95,7 +94,7 @@ def solve(
     kinds = undominated(part)
     small = part.only_kinds(kinds)
     columns = warm.narrowed(problem, shapes, kinds) if warm is not None and settings.warm_lp_rounds else None
-    solved = _solve(small, settings, effort, stop, _narrowed(known, shapes, kinds), found, columns)
+    solved = _solve(small, settings, effort, stop, narrowed(known, shapes, kinds), found, columns)
     pods, worth = np.zeros(len(problem.demand)), np.full(len(problem.price), np.nan)
     pods[shapes], worth[kinds] = solved.pods, solved.worth
     packing = None
@@ -113,7 +112,7 @@ def solve(
     return solved if known is None else cheaper(problem, solved, known)
 
 
-def _narrowed(known: Packing | None, shapes: Ints, kinds: Ints) -> Packing | None:
+def narrowed(known: Packing | None, shapes: Ints, kinds: Ints) -> Packing | None:
     """A known packing over `shapes` and `kinds`; None where it has a node of another kind."""
     number = {int(j): i for i, j in enumerate(kinds)}
     if known is None or not number.keys() >= set(known.kinds.tolist()):
@@ -167,14 +166,14 @@ def _solve(
             return _bounded(problem, again, duals, settings, effort, stop)
     pricing = _pricing(problem, duals, effort)
     first = min(_packings(_first_packing(problem, pricing), known), key=lambda one: one.worth(problem), default=None)
-    if first is not None and first.usd_nanos(problem) <= _bound(duals) + 1:
+    if first is not None and first.usd_nanos(problem) <= duals.usd_nanos + 1:
         return _result(problem, first, duals, first.usd_nanos(problem), duals.kind, proven=True)
     listed = enumerate_fillings(problem, settings.enumerate_patterns)
     if listed is not None:
         exact = _listed(listed, duals, first, settings, effort)
         if exact is not None:
             return exact
-    _tell(found, problem, first, _bound(duals))
+    _tell(found, problem, first, duals.usd_nanos)
     if known is not None:
         _pooled(pricing, known)
     duals = strengthened(problem, duals, effort, settings.cut_rounds)
@@ -206,11 +205,6 @@ def _bounded(
     return replace(solved, bound_usd_nanos=bound, bound_kind="aggregated-milp")
 
 
-def _bound(duals: Duals) -> int:
-    """What was proven, in nano-dollars an hour."""
-    return int(np.floor(duals.usd_per_hour * NANOS_PER_USD + 0.5))
-
-
 def _pricing(problem: Problem, duals: Duals, effort: Effort) -> Pricing:
     """Column generation at the start: no patterns yet."""
     pool, unit_costs = PatternPool(len(problem.demand)), unit_cost(problem).min(axis=1)
@@ -222,7 +216,7 @@ def _again(
 ) -> Solved | None:
     """The short way, from the columns of an earlier packing; None where they are of no use."""
     problem, duals = pricing.problem, pricing.duals
-    bound = _bound(duals)
+    bound = duals.usd_nanos
     made = packed_again(
         pricing, warm, settings.warm_lp_rounds, stop, lambda packing: _tell(found, problem, packing, bound)
     )
@@ -242,7 +236,7 @@ def _across(
     found: Found,
 ) -> Solved:
     """A problem with rules or wishes across nodes: whole where it is small, else packed without them."""
-    flat = _one_domain(replace(problem, beside=(), domains=(), domain_wishes=()))
+    flat = without_rules_across(problem)
     flat = flat.only_kinds(undominated(flat))
     flat_duals = aggregated_lp(flat, effort)
     if flat_duals is None:
@@ -255,7 +249,7 @@ def _across(
     if problem.domain_wishes:
         return _wished(problem, settings, effort, stop, known, found)
     flat_duals = strengthened(flat, flat_duals, effort, settings.cut_rounds)
-    duals, bound = flat_duals.for_kinds_of(problem), _bound(flat_duals)
+    duals, bound = flat_duals.for_kinds_of(problem), flat_duals.usd_nanos
     unruled = without_rules(problem, effort)
     if unruled is None or not unruled.problem.fits.any(axis=1).all():
         return _result(problem, None, duals, bound, duals.kind, proven=False)
@@ -273,6 +267,11 @@ def _across(
         packing = None if verify(problem, packing) else packing
     solved = _result(problem, packing, duals, bound, duals.kind, proven=False, stopped=inner.stopped)
     return _bounded(problem, solved, flat_duals, settings, effort, stop, flat)
+
+
+def without_rules_across(problem: Problem) -> Problem:
+    """The problem without what pods ask and wish of pods on other nodes: what bounds it."""
+    return _one_domain(replace(problem, beside=(), domains=(), domain_wishes=()))
 
 
 def _one_domain(problem: Problem) -> Problem:
@@ -340,7 +339,7 @@ def _improved(
 ) -> Solved:
     """Pattern LP, dive, neighbourhoods."""
     problem, best, stopped = pricing.problem, first, "budget"
-    bound = _bound(pricing.duals)
+    bound = pricing.duals.usd_nanos
     master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
     if master is not None and not stop():
         dived = dive(pricing)

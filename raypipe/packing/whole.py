@@ -50,7 +50,7 @@ def whole_nodes_bound(
     cost_usd_nanos: Z, of a packing that is there; `known` where its kinds are those of the problem.
     work: most search nodes times pairs of shape and kind.
     """
-    opened = _open_pairs(problem, duals, cost_usd_nanos / NANOS_PER_USD)
+    opened = open_pairs(problem, duals, cost_usd_nanos / NANOS_PER_USD)
     pairs = int(opened.sum())
     if not 0 < pairs <= work or _promised(problem, duals) < PROMISING_A_PAIR * pairs * duals.usd_per_hour:
         return 0
@@ -58,8 +58,13 @@ def whole_nodes_bound(
     found = _searched(model, opened, known, work // pairs)
     if found is None:
         return 0
+    return min(cost_usd_nanos, proven_usd_nanos(problem, found))
+
+
+def proven_usd_nanos(problem: Problem, found: Branched) -> int:
+    """What a search proves of all plans that use only pairs which it left open, in nano-dollars."""
     sure = found.bound * (1 - SLACK_FRACTION) - SLACK_A_POD * float(problem.demand.sum())
-    return min(cost_usd_nanos, _rounded_up(problem, int(np.floor(sure * NANOS_PER_USD))))
+    return _rounded_up(problem, int(np.floor(sure * NANOS_PER_USD)))
 
 
 def _searched(model: Aggregated, opened: Bools, known: Packing | None, search_nodes: int) -> Branched | None:
@@ -84,7 +89,7 @@ def _promised(problem: Problem, duals: Duals) -> float:
     return promised
 
 
-def _open_pairs(problem: Problem, duals: Duals, cost: float) -> Bools:
+def open_pairs(problem: Problem, duals: Duals, cost: float) -> Bools:
     """Pairs of shape and kind, (K, J), that a plan cheaper than `cost`, $/h, may use."""
     if not len(duals.directions):
         return problem.fits

@@ -15,6 +15,7 @@ from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest, pool_digest
 from raypipe.packing.admission import admit
 from raypipe.packing.alternatives import choose
+from raypipe.packing.certify import certified
 from raypipe.packing.solve import Found, Solved, nobody, solve
 from raypipe.packing.solver import Effort
 from raypipe.planner.alternatives import FreeDivision, most_admitting
@@ -147,9 +148,11 @@ def decide(
     if question.free:
         question, outcome, division = _divided(question, effort, stop, found)
         return dataclasses.replace(_decision(question, outcome, name, effort), division=division)
-    solved = solve(question.problem, snapshot.settings, effort, stop, found=found, warm=question.warm)
+    settings = snapshot.settings
+    solved = solve(question.problem, settings, effort, stop, found=found, warm=question.warm)
     outcome = _whole(question, solved) if solved.packing is not None else _admitted(question, effort, stop)
-    return _decision(question, outcome, name, effort)
+    proven = certified(question.problem, outcome.solved, settings.certify_search, effort, stop, found)
+    return _decision(question, dataclasses.replace(outcome, solved=proven), name, effort)
 
 
 def _whole(question: Question, solved: Solved) -> Outcome:

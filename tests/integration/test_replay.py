@@ -31,6 +31,25 @@ def test_a_replay_repeats_the_decision_byte_for_byte(tmp_path: Path, capsys: pyt
     assert planned(saved, capsys, command="plan") == first
 
 
+def test_a_certified_plan_is_the_plain_one_with_a_better_bound_and_is_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "snapshot.json"
+    assert main(["snapshot", str(EXAMPLE), "--certify", "--out", str(saved), "--quiet"]) == 0
+    text = planned(EXAMPLE, capsys, "--certify")
+    assert planned(saved, capsys, command="replay") == text
+    certified, plain = (FleetPlan.from_json(one) for one in (text, planned(EXAMPLE, capsys)))
+    assert certified.inputs.settings != plain.inputs.settings
+    assert certified.decision_id != plain.decision_id
+    assert certified.usd_per_hour.after == plain.usd_per_hour.after
+    for better, one in zip(certified.clusters, plain.clusters, strict=True):
+        assert [node.pods for node in better.nodes] == [node.pods for node in one.nodes]
+        assert one.usd_per_hour.lower_bound <= better.usd_per_hour.lower_bound <= one.usd_per_hour.after
+    assert certified.gap_fraction is not None
+    assert plain.gap_fraction is not None
+    assert certified.gap_fraction < 0.8 * plain.gap_fraction
+
+
 def test_another_catalogue_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved, prices = tmp_path / "snapshot.json", tmp_path / "catalog"
     main(["snapshot", str(EXAMPLE), "--out", str(saved), "--quiet"])

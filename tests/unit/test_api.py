@@ -10,7 +10,7 @@ import pytest
 from raypipe import api
 from raypipe.errors import InputError, SettingsError
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
-from raypipe.settings import Settings
+from raypipe.settings import CERTIFY_SEARCH, Settings
 
 FLEET = FleetSnapshot(clusters=(ClusterSnapshot(name="empty"),))
 
@@ -69,3 +69,14 @@ def test_a_wrong_setting_has_its_line_in_any_document(tmp_path: Path) -> None:
     first, second = str(refused.value).splitlines()
     assert first.startswith(f"{path}:4: settings.gap_target: unknown setting")
     assert second.startswith(f"{path}:5: settings.lp_rounds: found -1")
+
+
+def test_a_certificate_is_a_budget_of_every_cluster_that_has_none() -> None:
+    own = ClusterSnapshot(name="own", settings=Settings(certify_search=7))
+    fleet = FleetSnapshot(clusters=(ClusterSnapshot(name="none"), own))
+    certifying = api.certifying(fleet)
+    assert [one.settings.certify_search for one in certifying.clusters] == [CERTIFY_SEARCH, 7]
+    plain, certified = api.plan(fleet), api.plan(fleet, certify=True)
+    assert certified.inputs == api.plan(certifying).inputs
+    assert certified.inputs.settings != plain.inputs.settings
+    assert certified.decision_id != plain.decision_id
