@@ -6,8 +6,8 @@ The bounds are those of a plan, carried further, each on what the one before has
 2. (A') is searched (`raypipe.packing.whole`) whatever it promises, in parts: each takes ten times the search nodes of
    the one before, which together is little more than the last part takes by itself.
 
-The packing stays as it is and so do the prices that explain it: only what is proven of its cost grows. Rules and wishes
-across nodes are left out of the bound, as `raypipe.packing.solve` leaves them out.
+The packing stays as it is; what is proven of its cost grows, and the prices that explain it become those of the better
+(A). Rules and wishes across nodes are left out of the bound, as `raypipe.packing.solve` leaves them out.
 
 After each part the bound is told, and `stop` is asked; what was proven by then stands.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raypipe.packing.aggregated import Aggregated
+from raypipe.packing.arrays import Ints
 from raypipe.packing.bound import Duals, aggregated_lp, cut_again
 from raypipe.packing.cuts import with_cuts
 from raypipe.packing.dominance import undominated
@@ -37,10 +38,11 @@ FIRST_NODES, MORE_NODES = 10, 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """A bound of the cost of all packings, in nano-dollars, and what plans call the way it was proven."""
+    """A bound of the cost of all packings, in nano-dollars, what plans call it, and the prices that it rests on."""
 
     usd_nanos: int
     kind: str
+    duals: Duals
 
 
 def certified(
@@ -54,13 +56,18 @@ def certified(
     if packing is None or not work:
         return solved
     cost = packing.usd_nanos(problem)
+    demand = packing.counts @ packing.patterns
+    shapes = np.flatnonzero(demand)
+    part = problem.with_demand(demand).only_shapes(shapes)
     if solved.bound_usd_nanos >= cost:
         return solved
     if stop():
         return replace(solved, stopped="time")
-    for proven in _parts(problem, packing, cost, work, effort):
+    known = None if part.is_ruled else replace(packing, patterns=packing.patterns[:, shapes])
+    for proven in _parts(part, known, cost, work, effort):
         if proven.usd_nanos > solved.bound_usd_nanos:
             solved = replace(solved, bound_usd_nanos=min(cost, proven.usd_nanos), bound_kind=proven.kind)
+            solved = _priced(solved, part, shapes, proven.duals)
             found(cost, solved.bound_usd_nanos)
         if solved.bound_usd_nanos >= cost:
             return solved
@@ -69,17 +76,24 @@ def certified(
     return solved
 
 
-def _parts(problem: Problem, packing: Packing, cost: int, work: int, effort: Effort) -> Iterator[Proven]:
-    """What is proven of the packing's demand, part by part."""
-    shapes = np.flatnonzero(packing.counts @ packing.patterns)
-    part = problem.with_demand(packing.counts @ packing.patterns).only_shapes(shapes)
-    flat = without_rules_across(part)
+def _priced(solved: Solved, part: Problem, shapes: Ints, duals: Duals) -> Solved:
+    """The result with the prices of `duals`, which are of the `shapes` of `part`."""
+    pods, worth = np.zeros_like(solved.pods), np.full_like(solved.worth, np.nan)
+    kinds = undominated(part)
+    pods[shapes] = duals.pods
+    worth[kinds] = duals.for_kinds_of(part.only_kinds(kinds)).worth
+    return replace(solved, pods=pods, limits=duals.limits, worth=worth)
+
+
+def _parts(problem: Problem, packing: Packing | None, cost: int, work: int, effort: Effort) -> Iterator[Proven]:
+    """What is proven, part by part, of all packings that cost less than `cost`; `packing` is a way to do it."""
+    flat = without_rules_across(problem)
     kinds = undominated(flat)
-    known = None if part.is_ruled else narrowed(packing, shapes, kinds)
+    known = narrowed(packing, np.arange(len(flat.demand)), kinds)
     flat = flat.only_kinds(kinds)
     duals: Duals | None = None
     for duals in _cut(flat, effort):
-        yield Proven(usd_nanos=duals.usd_nanos, kind=duals.kind)
+        yield Proven(usd_nanos=duals.usd_nanos, kind=duals.kind, duals=duals)
     if duals is None:
         return
     opened = open_pairs(flat, duals, cost / NANOS_PER_USD)
@@ -88,7 +102,7 @@ def _parts(problem: Problem, packing: Packing, cost: int, work: int, effort: Eff
         most = min(search_nodes, work // pairs)
         searched = Aggregated(with_cuts(flat, duals.cuts), effort).with_whole_nodes(opened, known, most)
         if searched is not None:
-            yield Proven(usd_nanos=proven_usd_nanos(flat, searched), kind="aggregated-milp")
+            yield Proven(usd_nanos=proven_usd_nanos(flat, searched), kind="aggregated-milp", duals=duals)
         if most < search_nodes or (searched is not None and searched.done):
             return
         search_nodes *= MORE_NODES

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raypipe.cli import main
 from raypipe.manifests import read_paths
 from tests.integration.readme import rerun
 
@@ -23,6 +24,18 @@ def test_every_session_prints_what_it_is_said_to_print(monkeypatch: pytest.Monke
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     assert rerun(README) == README, "where that is as it should be: python -m tests.integration.readme"
+
+
+def test_a_certificate_proves_what_the_readme_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["plan", "examples/fleet", "--certify", "--quiet"]) == 0
+    said = re.search(r"`--certify`.*?shop's rises to (\S+), and the plan is (within .*? %)", README, re.DOTALL)
+    shown = re.search(r"proven bound +(\S+) .*?(within .*? %)", capsys.readouterr().out)
+    assert said is not None
+    assert shown is not None
+    assert said.groups() == shown.groups()
 
 
 def test_the_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
