@@ -11,10 +11,10 @@ HiGHS gives is made safe before it is used: an LP counts by a dual that has been
 by its dual bound.
 
 What the bound `aggregated-milp` adds to that cannot be had from prices. There the outsider minimises Σ c_j y_j over
-whole numbers y_j of nodes and x_kj of pods, Σ_j x_kj >= n_k, Σ_k d_kr x_kj <= C_jr y_j, Σ_k π_k x_kj <= UB_j y_j,
-x_kj <= a_kj y_j, where a_kj is how many such pods a node holds, and Σ_j w_jq y_j <= L_q. Places that no plan below the
-claim can use, since c_j + Σ_q σ_q w_jq − t · UB_j is more than LB lacks to it, are left out. A bound counts up to the
-claim and no further.
+whole numbers y_j of nodes and fractions x_kj of pods, with Σ_j x_kj >= n_k, Σ_j w_jq y_j <= L_q and what whole pods on
+a node obey: Σ_k d_kr x_kj <= C_jr y_j, x_kj <= n_k y_j, Σ_k π_k x_kj <= UB_j y_j, and for each request u of a resource
+Σ_k ⌊d_kr / u⌋ x_kj <= ⌊C_jr / u⌋ y_j. Places that no plan below the claim can use, since c_j + Σ_q σ_q w_jq − t · UB_j
+is more than LB lacks to it, are left out. A bound counts up to the claim and no further.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.property.outsider_world import Amounts, Place, Pods, World, placed, r
 
 type Floats = NDArray[np.float64]
 
+INTEGER = highspy.HighsVarType.kInteger
 SEARCH_NODES = 2_000
 CLOSE = 1e-6
 """$/h, and share of a price, that a plan may be wrong by: JSON has so many digits."""
@@ -174,7 +175,7 @@ def _knapsack(room: Amounts, items: list[Pods], worth: Floats) -> float:
     for name in names:
         asked = np.array([_units(name, one.requests.get(name, 0.0)) for one in items])
         solver.addRow(-highspy.kHighsInf, _units(name, room[name]), count, numbers, asked)
-    solver.changeColsIntegrality(count, numbers, np.full(count, highspy.HighsVarType.kInteger))
+    solver.changeColsIntegrality(count, numbers, np.full(count, INTEGER))
     solver.run()
     return -float(solver.getInfo().mip_dual_bound)
 
@@ -194,9 +195,7 @@ def whole_nodes(world: World, places: list[Place], prices: Prices) -> float:
     most = [1.0 if one.exists else infinity for one in places] + [float(world.pods[k].count) for k, _ in pairs]
     solver.addVars(columns, np.zeros(columns), np.array(most))
     solver.changeColsCost(kinds, np.arange(kinds, dtype=np.int32), np.array([one.price for one in places]))
-    solver.changeColsIntegrality(
-        columns, np.arange(columns, dtype=np.int32), np.full(columns, highspy.HighsVarType.kInteger)
-    )
+    solver.changeColsIntegrality(kinds, np.arange(kinds, dtype=np.int32), np.full(kinds, INTEGER))
 
     def keep(entries: list[tuple[int, float]], least: float, most: float) -> None:
         index = np.array([column for column, _ in entries], dtype=np.int32)
@@ -210,9 +209,12 @@ def whole_nodes(world: World, places: list[Place], prices: Prices) -> float:
             used = [(column, _units(name, one.requests.get(name, 0.0))) for column, one in there]
             keep([*used, (j, -_units(name, place.room[name]))], -infinity, 0.0)
         keep([*((column, prices.pods.get(one.key, 0.0)) for column, one in there), (j, -worth[j])], -infinity, 0.0)
+        for name in ("cpu", "memory"):
+            for unit in {_units(name, one.requests[name]) for _, one in there}:
+                fill = [(column, _units(name, one.requests[name]) // unit) for column, one in there]
+                keep([*fill, (j, -(_units(name, place.room[name]) // unit))], -infinity, 0.0)
         for column, one in there:
-            held = min(_units(n, place.room[n]) // _units(n, a) for n, a in one.requests.items() if a)
-            keep([(column, 1.0), (j, -min(held, float(one.count)))], -infinity, 0.0)
+            keep([(column, 1.0), (j, -float(one.count))], -infinity, 0.0)
     for name, left in world.left.items():
         keep([(j, one.counts.get(name, 0.0)) for j, one in enumerate(places)], -infinity, left)
     solver.run()

@@ -28,9 +28,9 @@ SETTINGS = {
 }
 """What makes plans state a bound of this kind, unless an easier one is as good."""
 CASES, UNDER_A_QUOTA = 2 * len(SORTS), SORTS.index("quota")
-FEW_PODS = range(len(SORTS), 2 * len(SORTS))
-BY_WHOLE_NODES = {6, 7, 10}
-"""Of the cases of few pods, those that whole numbers of nodes bound better than prices do."""
+FEW_NODES = (2, 3, *range(len(SORTS), 2 * len(SORTS)))
+BY_WHOLE_NODES = {2, 3, 6, 7, 10}
+"""Of the cases of few nodes, those that whole numbers of them bound better than prices do."""
 
 type Asked = tuple[str, Path, Path]
 
@@ -55,8 +55,8 @@ def test_the_prices_of_a_plan_prove_its_bound(number: int, kind: str, tmp_path: 
 
 
 def test_what_whole_nodes_prove_is_proven_by_another_milp(tmp_path: Path) -> None:
-    asked = {number: planned(number, "aggregated-milp", tmp_path) for number in FEW_PODS}
-    assert {number: refusals(*plan) for number, plan in asked.items()} == {number: [] for number in FEW_PODS}
+    asked = {number: planned(number, "aggregated-milp", tmp_path) for number in FEW_NODES}
+    assert {number: refusals(*plan) for number, plan in asked.items()} == {number: [] for number in FEW_NODES}
     found = {number: recomputed(*plan) for number, plan in asked.items()}
     assert {number for number, one in found.items() if one.kind == "aggregated-milp"} == BY_WHOLE_NODES
     assert all(found[number].bought > found[number].by_prices + 0.01 for number in BY_WHOLE_NODES)
