@@ -229,7 +229,14 @@ class _Division:
         limits[frame.rows] += frame.priced(best) * frame.problem.limit_size[frame.rows] / NANOS_PER_USD
         cost = packing.usd_nanos(frame.problem)
         bound = min(bound, cost)
-        return replace(solved, packing=packing, bound_usd_nanos=bound, limits=limits, proven=bound == cost)
+        return replace(
+            solved,
+            packing=packing,
+            bound_usd_nanos=bound,
+            by_prices_usd_nanos=None,
+            limits=limits,
+            proven=bound == cost,
+        )
 
 
 def _shares(bounds: Sequence[int], total: int) -> list[int]:

@@ -112,12 +112,18 @@ class Consolidation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """How the bound was proven, what it leaves out, how many pods it covers, and the price of each binding limit."""
+    """How the bound was proven, what it leaves out, how many pods it covers, and the price of each binding limit.
+
+    by_prices_usd_per_hour: what `marginal_usd_per_hour` and `prices` prove alone of what is bought, which anybody can
+    recompute; another kind of bound than an LP's may prove more. None where clusters share limits: there the prices
+    prove the sum of their bounds.
+    """
 
     kind: str
     left_out: tuple[str, ...] = ()
     pods: int = 0
     prices: Mapping[str, float] = field(default_factory=dict)
+    by_prices_usd_per_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ def _priced(solved: Solved, part: Problem, shapes: Ints, duals: Duals) -> Solved
     kinds = undominated(part)
     pods[shapes] = duals.pods
     worth[kinds] = duals.for_kinds_of(part.only_kinds(kinds)).worth
-    return replace(solved, pods=pods, limits=duals.limits, worth=worth)
+    return replace(solved, pods=pods, limits=duals.limits, worth=worth, by_prices_usd_nanos=duals.usd_nanos)
 
 
 def _parts(problem: Problem, packing: Packing | None, cost: int, work: int, effort: Effort) -> Iterator[Proven]:

@@ -55,7 +55,8 @@ class Solved:
 
     Attributes:
         packing: verified, or None where none was found. proven: it is proven optimal, or proven that there is none.
-        bound_usd_nanos, bound_kind: no packing costs less.
+        bound_usd_nanos, bound_kind: no packing costs less. by_prices_usd_nanos: that much follows from `pods` and
+            `limits` alone; None where others share the limits.
         pods: (K,) $/h, what one more pod costs. limits: (Q,) $/h, the price of a unit of each limit.
         worth: (J,) $/h, most that a node of each kind is worth at these prices; nan where another kind dominates it.
         stopped: done, budget or time.
@@ -69,6 +70,7 @@ class Solved:
     pods: Floats
     limits: Floats
     worth: Floats
+    by_prices_usd_nanos: int | None = None
     stopped: str = "done"
     columns: Columns | None = None
 
@@ -142,6 +144,7 @@ def _certain(problem: Problem, packing: Packing | None, kind: str) -> Solved:
         pods=np.zeros(len(problem.demand)),
         limits=np.zeros(len(problem.limits)),
         worth=np.full(len(problem.price), np.nan),
+        by_prices_usd_nanos=0,
     )
 
 
@@ -380,5 +383,6 @@ def _result(
         pods=duals.pods,
         limits=duals.limits,
         worth=duals.worth,
+        by_prices_usd_nanos=duals.usd_nanos,
         stopped=stopped,
     )

@@ -65,7 +65,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
     before = sum(room.existing.usd_nanos_per_hour or 0 for room in decision.supply.nodes)
     kept = before if pending else 0
     bought, beside = chosen.bought_usd_nanos, sum(chosen.terms.values())
-    bound = min(solved.bound_usd_nanos, bought)
+    bound, by_prices = min(solved.bound_usd_nanos, bought), solved.by_prices_usd_nanos
     gap = gap_fraction(kept + bought, kept + bound)
     unpriced = sum(room.existing.usd_nanos_per_hour is None for room in decision.supply.nodes)
     effort = decision.effort
@@ -91,6 +91,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
             left_out=_left_out(decision),
             pods=sum(decision.admitted),
             prices=_limit_prices(decision),
+            by_prices_usd_per_hour=None if by_prices is None else usd(min(bound, by_prices)),
         ),
         marginal_usd_per_hour=_marginals(decision),
         nodes=nodes,

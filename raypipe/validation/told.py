@@ -40,6 +40,9 @@ def told_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     yield from _purchases(plan, ground)
     yield from _considered(plan, ground)
     yield from _objective(plan.objective, plan.usd_per_hour.after)
+    by_prices = plan.bound.by_prices_usd_per_hour
+    if by_prices is not None and not 0 <= by_prices <= plan.bought.lower_bound + SLACK_USD:
+        yield f"bound.by_prices_usd_per_hour says {by_prices}, the bound is {plan.bought.lower_bound}"
     for key, price in plan.marginal_usd_per_hour.items():
         if key not in ground.wanted or not price >= -SLACK_USD:
             yield f"marginal price of {key} is {price}"

@@ -23,7 +23,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import highspy
 import numpy as np
@@ -67,31 +66,6 @@ class Prices:
         return place.price + sum(sigma * place.counts.get(name, 0.0) for name, sigma in self.limits.items())
 
 
-def refusals(plan: str, catalogue: Path, folder: Path) -> list[str]:
-    """What is wrong with the bound of a plan; nothing where all of it can be recomputed."""
-    cluster, found = json.loads(plan)["clusters"][0], recomputed(plan, catalogue, folder)
-    cost, bought = cluster["usd_per_hour"], cluster["bought"]
-    claims = {
-        "bought.lower_bound": (bought["lower_bound"], found.bought),
-        "usd_per_hour.lower_bound": (cost["lower_bound"], found.kept + found.bought),
-    }
-    wrong = [
-        f"{name} says {claimed}, and {seen} is what can be shown"
-        for name, (claimed, seen) in claims.items()
-        if seen < claimed - CLOSE
-    ]
-    wrong += [f"{name} is above the cost" for name in claims if claims[name][0] > _cost(cluster, name) + CLOSE]
-    if found.scale < 1 - CLOSE:
-        wrong.append(f"marginal_usd_per_hour: a node is worth {1 / found.scale} times what it costs")
-    return wrong
-
-
-def _cost(cluster: Mapping[str, Any], name: str) -> float:
-    part, _ = name.split(".")
-    cost: float = cluster["bought"]["usd_per_hour"] if part == "bought" else cluster["usd_per_hour"]["after"]
-    return cost
-
-
 def recomputed(plan: str, catalogue: Path, folder: Path) -> Recomputed:
     """Recompute the bound of the plan of the only cluster."""
     cluster = json.loads(plan)["clusters"][0]
@@ -113,6 +87,25 @@ def recomputed(plan: str, catalogue: Path, folder: Path) -> Recomputed:
         usable = [p for p, room in zip(world.places, spare, strict=True) if room > -CLOSE or p.exists]
         bought = max(value, min(claim, whole_nodes(world, usable, prices)))
     return Recomputed(value, bought, scale, world.kept_usd_per_hour, bound["kind"])
+
+
+def refusals(plan: str, found: Recomputed) -> list[str]:
+    """What is wrong with the bound of a plan; nothing where all of it has been recomputed."""
+    cluster = json.loads(plan)["clusters"][0]
+    cost, bought = cluster["usd_per_hour"], cluster["bought"]
+    most, proven = bought["usd_per_hour"], cluster["bound"]["by_prices_usd_per_hour"]
+    claims = (
+        ("bound.by_prices_usd_per_hour", proven, found.by_prices, most),
+        ("bought.lower_bound", bought["lower_bound"], found.bought, most),
+        ("usd_per_hour.lower_bound", cost["lower_bound"], found.kept + found.bought, cost["after"]),
+    )
+    wrong = [
+        f"{name} says {said}, and {seen} is what can be shown" for name, said, seen, _ in claims if seen < said - CLOSE
+    ]
+    wrong += [f"{name} says {said}, and all costs {most}" for name, said, _, most in claims if said > most + CLOSE]
+    if found.scale < 1 - CLOSE:
+        wrong.append(f"marginal_usd_per_hour: a node is worth {1 / found.scale} times what it costs")
+    return wrong
 
 
 def _by_prices(world: World, prices: Prices, worth: list[float]) -> tuple[float, float]:

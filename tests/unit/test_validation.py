@@ -166,6 +166,7 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a kind chosen that is not bought": (lambda c: c["considered"][-1].update(chosen=True, why_not=None), "as chosen"),
     "an alternative at another price": (lambda c: c["considered"][-1].update(usd_per_hour=0.01), "considered"),
     "an objective below its terms": (lambda c: c["objective"].update(value=0.01), "objective"),
+    "prices that prove more than the bound": (lambda c: c["bound"].update(by_prices_usd_per_hour=99.0), "by_prices"),
     "a price of nobody": (lambda c: c["marginal_usd_per_hour"].update(x=1.0), "marginal price of x"),
     "savings above the cost": (lambda c: c["consolidation"].update(usd_per_hour_saved=99.0, actions=1), "saves 99"),
     "a purchase forgotten": (lambda c: c["actions"].pop(), "BuyNode"),
