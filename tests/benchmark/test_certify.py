@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raypipe.model.plan import Bought, Bound, ClusterPlan
 from tests.benchmark.aggregated import aggregated
 from tests.benchmark.certify import Certificate, certify, keep, knapsack, known, pattern_bound
 from tests.benchmark.small_worlds import BIG, SMALL, SPOT, kind, without_spot, world
@@ -89,3 +90,15 @@ def test_a_certificate_holds_for_one_question_only() -> None:
     )
     assert asked.digest() == world([SMALL, BIG], [(4, 1, 1)]).digest()
     assert asked.digest() not in {other.digest() for other in others}
+
+
+def test_a_plan_certifies_where_it_proves_more() -> None:
+    certificate = Certificate(instance="x-1", usd_per_hour=2.0, kind="a", aggregated=1.0, pattern_lp=2.0, proven="day")
+    for bound, prover in ((1.9, "tests.benchmark.certify"), (2.1, "raypipe plan --certify")):
+        plan = ClusterPlan(
+            name="x",
+            bought=Bought(usd_per_hour=3.0, lower_bound=bound, gap_fraction=None),
+            bound=Bound(kind="aggregated-milp", pods=1),
+        )
+        better = certificate.or_better(plan)
+        assert (better.usd_per_hour, better.prover) == (max(2.0, bound), prover)
