@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import msgspec
 
 from raypipe.catalog.custom import custom_types
 from raypipe.catalog.left_out import LeftOut, listed
@@ -44,11 +47,50 @@ class _Ware:
     most: int | None = None
 
 
+_KEPT: WeakKeyDictionary[Catalog, dict[bytes, Market]] = WeakKeyDictionary()
+MOST_KEPT = 4
+"""Markets kept a catalogue: each is some 10 MB, and the clusters of a fleet mostly share one."""
+
+
 def offerings_for(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
-    """Everything that may be bought for the cluster; SettingsError where `reserved` or `custom_shapes` is wrong."""
+    """Everything that may be bought for the cluster; SettingsError where `reserved` or `custom_shapes` is wrong.
+
+    It takes a tenth of a second and is asked for several times a plan, so what was made for the same question is kept.
+    """
+    named = named_by_pods(cluster)
+    if cluster.settings.custom_shapes:  # made to the measure of the pods
+        return _made(cluster, named, catalog)
+    asked = _asked(cluster)
+    key = msgspec.json.encode((asked, sorted(named)), order="sorted")
+    kept = _KEPT.setdefault(catalog, {})
+    market = kept.get(key)
+    if market is None:
+        market = _made(asked, named, catalog)
+        while len(kept) >= MOST_KEPT:
+            kept.pop(next(iter(kept)), None)
+        kept[key] = market
+    return market
+
+
+def _asked(cluster: ClusterSnapshot) -> ClusterSnapshot:
+    """The cluster with nothing but what a market depends on."""
+    return ClusterSnapshot(
+        name="",
+        provider=cluster.provider,
+        region=cluster.region,
+        zones=cluster.zones,
+        capacity_types=cluster.capacity_types,
+        requirements=cluster.requirements,
+        gpu_slices=cluster.gpu_slices,
+        settings=cluster.settings,
+        node_pools=cluster.node_pools,
+    )
+
+
+def _made(cluster: ClusterSnapshot, named: frozenset[str], catalog: Catalog) -> Market:
+    """The market; `named`: categories, families and types that pods name."""
     left_out = LeftOut()
     pools = [Pool.of(pool, cluster, catalog.own_labels, left_out) for pool in cluster.node_pools or (None,)]
-    named = named_by_pods(cluster)
     offerings: list[Offering] = []
     for ware in _wares(cluster, catalog, pools, left_out):
         common = _labels(ware, cluster.region)

@@ -247,3 +247,20 @@ def test_the_market_of_a_large_region_is_made_quickly() -> None:
         seconds.append(time.perf_counter() - start)
     assert len(offerings) > 6_000
     assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "same"),
+    [
+        pytest.param({"name": "other", "pods": [pod(1, 1)]}, True, id="other pods of another cluster"),
+        pytest.param({"zones": ("a", "b")}, False, id="another zone"),
+        pytest.param({"capacity_types": ("spot",)}, False, id="spot alone"),
+        pytest.param({"settings": {"price_multiplier": 0.5}}, False, id="a discount"),
+        pytest.param({"pods": [pod(1, 1, family_inclusions=("inf2",))]}, False, id="a pod that opens a category"),
+    ],
+)
+def test_a_market_is_made_once_for_all_who_ask_for_the_same(tmp_path: Path, fields: dict[str, Any], same: bool) -> None:
+    catalog = small(tmp_path)
+    first, second = market(catalog), market(catalog, **fields)
+    assert (second is first) is same
+    assert market(small(tmp_path), **fields) == second
