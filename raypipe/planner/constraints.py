@@ -77,13 +77,6 @@ def asks_of(spec: PodSpec) -> list[Ask]:
     return list(dict.fromkeys(asks))
 
 
-def asks_anything(spec: PodSpec) -> bool:
-    """Whether a pod asks anything of others."""
-    return bool(
-        spec.pod_anti_affinity or spec.pod_affinity or spec.host_ports or any(one.required for one in spec.spread)
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
     """Asks that are a pod's own, and those that mean it, by number."""
