@@ -11,7 +11,7 @@ The core is pure; the one thing that this layer adds is what purity forbids: the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raypipe.actors.connection import Connection
     from raypipe.catalog import Catalog
     from raypipe.fleet import Executor
+    from raypipe.manifests.origins import Observed
     from raypipe.model.snapshot import FleetSnapshot
     from raypipe.settings import Settings
 
@@ -49,6 +50,7 @@ SERIAL_CLUSTERS = 16
 
 def read(
     *paths: str | Path,
+    context: str | Sequence[str] = (),
     settings: Settings | Mapping[str, Any] | None = None,
     strict: bool = False,
     provider: str | None = None,
@@ -56,13 +58,40 @@ def read(
 ) -> FleetSnapshot:
     """Read a fleet file, a folder with one, a saved snapshot, or manifests that together are one cluster.
 
-    `settings` lie under those of the fleet file, `provider` and `region` likewise. A cluster whose input is wrong
-    keeps its `error` and the others are read; InputError, with every problem found, if none can be read or `strict`.
+    `context`: kubeconfig contexts (``in-cluster``: the cluster that this runs in), each a live cluster beside them; it
+    is read and never written to. `settings` lie under those of the fleet file, `provider` and `region` likewise. A
+    cluster whose input is wrong, or that cannot be seen, keeps its `error` and the others are read; InputError, with
+    every problem found, if none can be read or `strict`.
     """
     from raypipe.manifests import read_paths
 
     base = _overridden(None, settings)
-    return read_paths(paths, settings=base, provider=provider, region=region, strict=strict)
+    contexts = (context,) if isinstance(context, str) else tuple(context)
+    seen: list[str] = []
+    fleet = read_paths(
+        paths,
+        contexts=contexts,
+        observe=partial(_look, seen),
+        settings=base,
+        provider=provider,
+        region=region,
+        strict=strict,
+    )
+    return dataclasses.replace(fleet, observed_at=_now()) if seen else fleet
+
+
+def _look(seen: list[str], contexts: Sequence[str]) -> Mapping[str, Observed]:
+    """Look at live clusters, and note that somebody did; whoever has none pays nothing for the client's import."""
+    if not contexts:
+        return {}
+    from raypipe.adapters.kubernetes import look
+
+    seen += contexts
+    return look(contexts)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def load_catalog(path: str | Path | None = None) -> Catalog:
@@ -99,7 +128,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
 def _settings_in(path: Path, shown: str) -> list[tuple[int, Any, Any]]:
     """The settings that a file names: which document of it, key, value; InputError where it holds something else."""
     from raypipe.errors import InputError, Problem
-    from raypipe.manifests.files import Source
+    from raypipe.manifests.files import SourceFile
     from raypipe.manifests.parsing import parsed
 
     expected = "settings in YAML, as gap_target_fraction: 0.01"
@@ -107,7 +136,7 @@ def _settings_in(path: Path, shown: str) -> list[tuple[int, Any, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(Problem(file=shown, found=error.strerror or "no readable file", expected=expected)) from None
-    source = Source(shown=shown, path=path)
+    source = SourceFile(shown=shown, path=path)
     values: list[tuple[int, Any, Any]] = []
     for document, content in enumerate(parsed(source, data, path.suffix == ".json")):
         if isinstance(content, Mapping):
@@ -224,7 +253,7 @@ class Planner:
         options: dict[str, Any] = {"progress": progress, "stop": stop, "compare_on_demand": compare_on_demand}
         made = self._plan_fleet(wanted)(wanted, prices, scope=_scope(scope), **options)
         self._check(made, wanted, prices)
-        return dataclasses.replace(made, created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        return dataclasses.replace(made, created_at=_now())
 
     def _plan_fleet(self, fleet: FleetSnapshot) -> Callable[..., FleetPlan]:
         """`plan_fleet`, here or by Ray."""

@@ -40,12 +40,22 @@ app = typer.Typer(
 )
 
 Paths = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
-        metavar="PATH",
+        metavar="[PATH]",
         show_default=False,
         help="One fleet file, a folder with a fleet.yaml, or a saved snapshot; "
         "else manifests and folders that together are one cluster; - reads standard input.",
+    ),
+]
+Contexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        show_default=False,
+        help="A live cluster by its kubeconfig context (repeat it), read and never written to; "
+        "in-cluster: the one that this runs in.",
     ),
 ]
 Scope = Annotated[
@@ -148,7 +158,8 @@ def about(
 
 @app.command()
 def plan(
-    paths: Paths,
+    paths: Paths = None,
+    context: Contexts = None,
     scope: Scope = "pending",
     compare: Compare = None,
     certify: Certify = False,
@@ -185,6 +196,7 @@ def plan(
     raypipe plan fleet.yaml --certify
     raypipe plan fleet.yaml -o yaml | kubectl diff -f -
     raypipe plan fleet.yaml --state .raypipe
+    raypipe plan --context prod --context staging
     """
     from raypipe import api
     from raypipe.report.progress import ProgressLine
@@ -194,7 +206,10 @@ def plan(
     dealt_out = api.executor_called(executor)
     begun = time.monotonic()
     with ProgressLine(quiet=quiet) as progress:
-        fleet = api.read(*paths, settings=api.load_settings(settings), provider=provider, region=region)
+        if context:
+            progress(f"reading {len(context)} live cluster(s)")
+        chosen = api.load_settings(settings)
+        fleet = api.read(*(paths or ()), context=context or (), settings=chosen, provider=provider, region=region)
         fleet = _with_state(fleet, state)
         prices = api.load_catalog(catalog)
         progress(f"planning {len(fleet.clusters)} cluster(s)")
@@ -212,7 +227,7 @@ def plan(
                 certify=certify,
             )
     if not quiet:
-        _tell_unused(paths, settings=settings, provider=provider, region=region)
+        _tell_unused(paths or (), settings=settings, provider=provider, region=region)
     _save_state(made, state)
     _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet)
 
@@ -316,7 +331,8 @@ def replay(
 
 @app.command()
 def snapshot(
-    paths: Paths,
+    paths: Paths = None,
+    context: Contexts = None,
     certify: Certify = False,
     out: Out = None,
     quiet: Quiet = False,
@@ -330,18 +346,21 @@ def snapshot(
 
     That is all that was read, the settings, what --state holds, and the catalogue's digest; `replay` repeats the
     decision.
-    A bug report is such a file. Look through it before you send it: it holds names, labels and requests.
+    A bug report is such a file. Look through it before you send it: it holds names, labels and requests. Of a live
+    cluster no Secret and no ConfigMap is read, and no environment value, command or other annotation is in it.
 
     \b
     raypipe snapshot examples/fleet --out snapshot.json
+    raypipe snapshot --context prod --out snapshot.json
     """
     from raypipe import api
 
     _writable(out)
-    fleet = api.read(*paths, settings=api.load_settings(settings), provider=provider, region=region)
+    chosen = api.load_settings(settings)
+    fleet = api.read(*(paths or ()), context=context or (), settings=chosen, provider=provider, region=region)
     fleet = _with_state(api.certifying(fleet) if certify else fleet, state)
     if not quiet:
-        _tell_unused(paths, settings=settings, provider=provider, region=region)
+        _tell_unused(paths or (), settings=settings, provider=provider, region=region)
     _deliver(api.snapshot(fleet, catalog).to_json(), out, quiet=quiet, data=True)
     errors = [cluster for cluster in fleet.clusters if cluster.error is not None]
     for cluster in errors:

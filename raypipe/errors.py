@@ -9,7 +9,7 @@
     ├── InvalidPlanError     a plan breaks its own promise: always our bug
     ├── ReplayError          a snapshot cannot be replayed against this catalogue
     ├── OutputError          a result cannot be written: a full disk, a file that is not ours
-    └── ClusterError         a cluster that raypipe works on cannot be reached, or refuses
+    └── ClusterError         a cluster that raypipe works on cannot be reached, or refuses: for now or for good
 
 "Cannot be placed" is a value in the plan, never an exception (see `raypipe.model.plan.Unplaced`).
 """
@@ -86,7 +86,12 @@ class OutputError(RaypipeError):
 
 
 class ClusterError(RaypipeError):
-    """A cluster that raypipe works on cannot be reached, or refuses."""
+    """A cluster that raypipe works on cannot be reached, or refuses.
+
+    temporary: whether the same may go well in a while without anybody mending anything.
+    """
+
+    temporary: bool = False
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

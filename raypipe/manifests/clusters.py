@@ -6,21 +6,20 @@ default taken is one note. A cluster that cannot be read keeps its problems as i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import fields, replace
 
 from raypipe.errors import Problem, SettingsError, nearest
 from raypipe.manifests.demand import demand_of
 from raypipe.manifests.fields import Field
-from raypipe.manifests.files import documents, exists, files_in
 from raypipe.manifests.karpenter import note_min_values, read_node_pool
 from raypipe.manifests.limits import read_limits
 from raypipe.manifests.nodes import read_node
 from raypipe.manifests.objects import Objects, collect
+from raypipe.manifests.origins import Observed, Origin, opened
+from raypipe.manifests.places import Place, place_of
 from raypipe.manifests.regions import DEFAULT_PROVIDER, DEFAULT_REGION, PROVIDERS, default_zones
 from raypipe.manifests.requirements import requirements
-from raypipe.manifests.sources import Source
 from raypipe.model.plan import Note
 from raypipe.model.requirements import gpu_name
 from raypipe.model.snapshot import ClusterSnapshot
@@ -53,37 +52,31 @@ CLUSTER_KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """What the command line says of provider and region, for clusters that do not say it."""
-
-    provider: str | None = None
-    region: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """A file or folder of manifests; `shown` as the user would name it."""
-
-    path: Path
-    shown: str
-
-
-def read_cluster(entry: Field, name: str, roots: Sequence[Root], settings: Settings, place: Place) -> ClusterSnapshot:
-    """Read one cluster; what is wrong in its entry or its manifests is its `error`."""
-    sources, notes = _sources(entry, roots)
-    objects = collect(document for source in sources for document in documents(source))
+def read_cluster(entry: Field, name: str, origin: Origin, settings: Settings, place: Place) -> ClusterSnapshot:
+    """Read one cluster; what is wrong in its entry or its objects is its `error`."""
+    notes: list[Note] = []
+    sources, found = opened(origin, entry, notes)
+    objects = collect(found)
     settings = read_settings(entry.get("settings"), settings)
-    snapshot = _with_objects(_declared(entry, name, settings, place, notes), objects, notes)
-    problems = [problem for source in (entry.source, *sources) for problem in source.take()]
+    live = origin if isinstance(origin, Observed) else None
+    declared = _declared(entry, name, settings, place, objects, notes)
+    if live is not None:
+        declared = replace(declared, context=live.context)
+    snapshot = _with_objects(declared, objects, live.served if live is not None else frozenset(), notes)
+    problems = [str(problem) for source in (entry.source, *sources) for problem in source.take()]
+    if live is not None and live.error is not None:
+        problems.append(live.error)
     if problems:
-        return broken_cluster(name, settings, problems)
+        return broken_cluster(name, settings, problems, snapshot.context)
     return _without_homeless(snapshot)
 
 
-def broken_cluster(name: str, settings: Settings, problems: Iterable[Problem]) -> ClusterSnapshot:
+def broken_cluster(
+    name: str, settings: Settings, problems: Iterable[Problem | str], context: str | None = None
+) -> ClusterSnapshot:
     """A cluster that cannot be read, and why."""
-    return ClusterSnapshot(name=name, settings=settings, error="\n".join(str(problem) for problem in problems))
+    error = "\n".join(str(problem) for problem in problems)
+    return ClusterSnapshot(name=name, context=context, settings=settings, error=error)
 
 
 def read_settings(field: Field, settings: Settings) -> Settings:
@@ -103,30 +96,12 @@ def read_settings(field: Field, settings: Settings) -> Settings:
     return settings
 
 
-def _sources(entry: Field, roots: Sequence[Root]) -> tuple[list[Source], list[Note]]:
-    """The files under the roots, the fleet file itself left out; a note for each folder that has none."""
-    sources: list[Source] = []
-    notes: list[Note] = []
-    for root in roots:
-        if not exists(root.path):
-            entry.get("manifests").problem(f"{root.shown[:200]}: no such file or folder", "manifests")
-            continue
-        try:
-            files = files_in(root.path, root.shown)
-        except OSError as error:
-            entry.get("manifests").problem(f"{root.shown}: {error.strerror}", "a folder that can be read")
-            continue
-        sources += [Source(shown, path) for path, shown in files if path.absolute() != entry.source.path.absolute()]
-        if not files:
-            message = f"{root.shown}: no .yaml, .yml or .json file in this folder"
-            notes.append(Note(kind="no-manifests", subject=root.shown, message=message))
-    return sources, notes
-
-
-def _declared(entry: Field, name: str, settings: Settings, place: Place, notes: list[Note]) -> ClusterSnapshot:
-    """What the entry in the fleet file says."""
+def _declared(
+    entry: Field, name: str, settings: Settings, place: Place, objects: Objects, notes: list[Note]
+) -> ClusterSnapshot:
+    """What the entry in the fleet file says; where it is, its nodes may say."""
     entry.only(CLUSTER_KEYS)
-    provider, region, zones = _where(entry, name, place, notes)
+    provider, region, zones = _where(entry, name, place, place_of(objects.of("Node")), notes)
     _note_standby(entry.get("standby"), name, notes)
     wanted = entry.get("requirements")
     for one in wanted.items():
@@ -136,7 +111,6 @@ def _declared(entry: Field, name: str, settings: Settings, place: Place, notes: 
     node_class.only(("group", "kind", "name"))
     return ClusterSnapshot(
         name=name,
-        context=entry.get("context").text() or None,
         provider=provider,
         region=region,
         zones=zones,
@@ -154,14 +128,16 @@ def _declared(entry: Field, name: str, settings: Settings, place: Place, notes: 
     )
 
 
-def _with_objects(declared: ClusterSnapshot, objects: Objects, notes: list[Note]) -> ClusterSnapshot:
-    """The cluster with what its manifests hold."""
+def _with_objects(
+    declared: ClusterSnapshot, objects: Objects, served: frozenset[str], notes: list[Note]
+) -> ClusterSnapshot:
+    """The cluster with its objects; `served`: kinds that a live one has, with or without objects."""
     demand = demand_of(objects, declared.settings)
     pools = tuple(read_node_pool(one, notes) for one in objects.of("NodePool"))
-    served = "karpenter" if pools or objects.of("NodeClaim") else "print"
+    has_karpenter = bool(pools or objects.of("NodeClaim") or "NodeClaim" in served)
     return replace(
         declared,
-        nodes_backend=declared.nodes_backend or served,
+        nodes_backend=declared.nodes_backend or ("karpenter" if has_karpenter else "print"),
         node_pools=pools,
         nodes=tuple(read_node(one) for one in objects.of("Node")),
         daemonsets=tuple(demand.daemonsets),
@@ -194,15 +170,17 @@ def _without_homeless(snapshot: ClusterSnapshot) -> ClusterSnapshot:
     return replace(snapshot, bound=kept, notes=_in_order((*snapshot.notes, note)))
 
 
-def _where(entry: Field, name: str, place: Place, notes: list[Note]) -> tuple[str, str, tuple[str, ...]]:
-    """Provider, region and zones, with a note for each default taken."""
-    provider = entry.get("provider").choice(PROVIDERS, place.provider or DEFAULT_PROVIDER)
+def _where(entry: Field, name: str, place: Place, seen: Place, notes: list[Note]) -> tuple[str, str, tuple[str, ...]]:
+    """Provider, region and zones, with a note for each that nobody gave; `seen`: where the nodes are."""
+    known = seen.provider or DEFAULT_PROVIDER
+    provider = entry.get("provider").choice(PROVIDERS, place.provider or known)
     if entry.get("provider").value is None and place.provider is None:
-        notes.append(_default(name, "provider", provider))
+        notes.append(_default(name, "provider", provider, seen.provider))
     region = entry.get("region").text() or place.region or ""
     if not region:
-        region = DEFAULT_REGION[provider]
-        notes.append(_default(name, "region", region))
+        there = seen.region if provider == known else None
+        region = there or DEFAULT_REGION[provider]
+        notes.append(_default(name, "region", region, there))
     zones = entry.get("zones")
     if zones.value is not None:
         found = tuple(dict.fromkeys(zones.texts()))
@@ -214,8 +192,9 @@ def _where(entry: Field, name: str, place: Place, notes: list[Note]) -> tuple[st
     return provider, region, chosen
 
 
-def _default(name: str, what: str, value: str) -> Note:
-    return Note(kind="default", subject=name, message=f"{name}: no {what} given, {value} taken")
+def _default(name: str, what: str, value: str, seen: str | None = None) -> Note:
+    why = ", as its nodes say" if seen is not None else ""
+    return Note(kind="default", subject=name, message=f"{name}: no {what} given, {value} taken{why}")
 
 
 def _note_standby(field: Field, name: str, notes: list[Note]) -> None:

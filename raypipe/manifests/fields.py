@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.errors import nearest
-from raypipe.manifests.files import Document, Source
+from raypipe.manifests.files import Document
+from raypipe.manifests.sources import Source
 from raypipe.quantities import parse_quantity, parse_usd_per_hour
 
 LARGEST_SHOWN = 10**40

@@ -10,9 +10,9 @@ from typing import Any
 
 from raypipe.manifests.lines import line_of
 from raypipe.manifests.parsing import DEEPEST, parsed
-from raypipe.manifests.sources import Source, Step
+from raypipe.manifests.sources import Source, SourceFile, Step
 
-__all__ = ["Document", "Source", "documents", "exists", "files_in", "line_of"]
+__all__ = ["Document", "SourceFile", "documents", "exists", "files_in", "line_of"]
 
 LARGEST_FILE_BYTES = 1 << 30
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -56,7 +56,7 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def documents(source: Source) -> Iterator[Document]:
+def documents(source: SourceFile) -> Iterator[Document]:
     """The objects of a file, those of `List`s one by one; problems are noted in the source."""
     data = _content(source)
     if data is None:
@@ -67,7 +67,7 @@ def documents(source: Source) -> Iterator[Document]:
             yield from _flattened(source, number, (), content)
 
 
-def _content(source: Source) -> bytes | None:
+def _content(source: SourceFile) -> bytes | None:
     try:
         size = source.path.stat().st_size
         if size <= LARGEST_FILE_BYTES:

@@ -19,7 +19,6 @@ import msgspec
 from raypipe.errors import nearest
 from raypipe.manifests.fields import Field, said
 from raypipe.manifests.files import Document
-from raypipe.manifests.lines import line_of
 from raypipe.manifests.sources import field_text
 from raypipe.model.plan import Note
 
@@ -275,8 +274,9 @@ def collect(documents: Iterable[Document]) -> Objects:
 def _where(one: KubeObject, *, with_line: bool) -> str:
     """The place of an object, for people."""
     root = one.root
-    line = line_of(root.source.path, root.document, root.steps) if with_line else None
-    return ":".join(str(part) for part in (root.source.shown, line, field_text(root.steps)) if part is not None)
+    (line,) = root.source.lines([(root.document, root.steps)]) if with_line else (None,)
+    shown = root.source.named(root.document)
+    return ":".join(str(part) for part in (shown, line, field_text(root.steps)) if part is not None)
 
 
 def _unknown(kind: str, count: int) -> Note:

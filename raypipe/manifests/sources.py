@@ -1,4 +1,4 @@
-"""A file as the user named it, and what is wrong in it: every problem with its file, line and field."""
+"""Where objects come from, a file as the user named it first of all, and what is wrong there, with line and field."""
 
 from __future__ import annotations
 
@@ -19,19 +19,27 @@ type Step = str | int
 
 @dataclass(slots=True)
 class Source:
-    """One file and the problems found in it.
+    """What one place holds, and the problems found in it; `SourceFile` is the usual one.
 
     Attributes:
-        shown: the path as the user wrote it. path: where it is.
+        shown: what a person calls the place.
     """
 
     shown: str
-    path: Path
-    _problems: list[Problem] = field(default_factory=list)
-    _unplaced: list[tuple[int, int, tuple[Step, ...]]] = field(default_factory=list)
-    _more: int = 0
-    _noted: set[tuple[object, ...]] = field(default_factory=set)
-    _times: int = 0
+    _problems: list[Problem] = field(default_factory=list, init=False)
+    _unplaced: list[tuple[int, int, tuple[Step, ...]]] = field(default_factory=list, init=False)
+    _more: int = field(default=0, init=False)
+    _noted: set[tuple[object, ...]] = field(default_factory=set, init=False)
+    _times: int = field(default=0, init=False)
+
+    def named(self, document: int) -> str:
+        """What a person calls the place of one document."""
+        del document
+        return self.shown
+
+    def lines(self, places: Sequence[tuple[int, Sequence[Step]]]) -> list[int | None]:
+        """The line of each place (number of the document, steps in it), None where there is none."""
+        return [None] * len(places)
 
     def problem(
         self,
@@ -59,7 +67,9 @@ class Source:
             self._unplaced.append((len(self._problems), document, tuple(steps)))
         text = field_text(steps)
         self._problems.append(
-            Problem(file=self.shown, line=line, field=text, found=found, expected=expected, suggestion=suggestion)
+            Problem(
+                file=self.named(document), line=line, field=text, found=found, expected=expected, suggestion=suggestion
+            )
         )
 
     @property
@@ -71,7 +81,7 @@ class Source:
     def problems(self) -> list[Problem]:
         """What was noted, each with its line; where there are too many, their number last."""
         if self._unplaced:
-            found = lines_of(self.path, [(document, steps) for _, document, steps in self._unplaced])
+            found = self.lines([(document, steps) for _, document, steps in self._unplaced])
             for (index, _, _), line in zip(self._unplaced, found, strict=True):
                 self._problems[index] = dataclasses.replace(self._problems[index], line=line)
             self._unplaced.clear()
@@ -85,6 +95,16 @@ class Source:
         self._problems, self._more, self._times = [], 0, 0
         self._noted.clear()
         return taken
+
+
+@dataclass(slots=True)
+class SourceFile(Source):
+    """A file; `shown` is its path as the user wrote it, `path` where it is."""
+
+    path: Path
+
+    def lines(self, places: Sequence[tuple[int, Sequence[Step]]]) -> list[int | None]:
+        return lines_of(self.path, places)
 
 
 def field_text(steps: Sequence[Step]) -> str | None:

@@ -10,12 +10,12 @@ import pytest
 
 from raypipe.manifests.lines import line_of
 from raypipe.manifests.parsing import DEEPEST, EXPANSION_FLOOR, parsed
-from raypipe.manifests.sources import Source
+from raypipe.manifests.sources import SourceFile
 from tests.unit.manifests.builders import problems_of_text
 
 
 def values(text: str, *, json: bool = False) -> list[Any]:
-    source = Source("x.yaml", Path("x.yaml"))
+    source = SourceFile("x.yaml", Path("x.yaml"))
     found = list(parsed(source, text.encode(), json))
     assert source.problems == []
     return found

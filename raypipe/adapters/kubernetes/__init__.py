@@ -1,0 +1,12 @@
+"""Kubernetes API servers: reached by kubeconfig contexts, listed and watched, in raw JSON.
+
+`look` lists clusters once, side by side (`raypipe plan --context`); an `Observer` keeps one in memory by watching it.
+What either sees is handed on as it came, and `raypipe.manifests` reads it as it reads files.
+
+Decision: raw JSON through the client's REST layer, not the client's model objects: 5,000 pods decode in a tenth of the
+time, a kind of a newer server is not lost on the way, and live objects and files enter by one door.
+"""
+
+from raypipe.adapters.kubernetes.looking import look
+
+__all__ = ["look"]
