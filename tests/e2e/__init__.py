@@ -1,0 +1,1 @@
+"""End-to-end tests: raypipe against a real control plane, KubeRay and Karpenter, on simulated nodes (rig.py)."""
