@@ -1,4 +1,4 @@
-"""What all tests share: properties that repeat themselves, and no network outside integration tests."""
+"""What all tests share: properties that repeat themselves, and no network outside integration and end-to-end tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ settings.load_profile("raypipe")
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection: a unit test that needs the network tests the wrong thing."""
-    if "integration" in request.path.parts:
+    if not {"integration", "e2e"}.isdisjoint(request.path.parts):
         return
 
     def refused(*_: object) -> Never:

@@ -1,0 +1,53 @@
+"""One rig for the tests of this package; skipped where its programs cannot be had, and logs shown where a test fails.
+
+It ends with them: what comes after measures times.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.programs import Programs, UnavailableError
+from tests.e2e.rig import Rig
+
+_RIG = pytest.StashKey[Rig]()
+
+
+@pytest.fixture(scope="package")
+def rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The rig; its programs are built first where the cache does not have them, which is said on the terminal."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n[rig] {line}", file=sys.stderr, flush=True)
+
+    try:
+        rig = Rig(tmp_path_factory.mktemp("rig"), Programs(say))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    pytestconfig.stash[_RIG] = rig
+    yield rig
+    rig.end()
+
+
+@pytest.fixture(scope="package")
+def cluster(rig: Rig) -> Cluster:
+    """A cluster that tests share; each leaves no node behind."""
+    return rig.start("shared")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the ends of all logs to the report of a test that failed."""
+    report = yield
+    rig = item.config.stash.get(_RIG, None)
+    if report.failed and rig is not None:
+        report.sections += [(f"cluster {cluster.name}", cluster.tails()) for cluster in rig.clusters]
+    return report
