@@ -22,6 +22,8 @@ from raypipe.model.plan import FleetPlan, Scope
 if TYPE_CHECKING:
     from raypipe.actors.connection import Connection
     from raypipe.catalog import Catalog
+    from raypipe.catalog.feed import Feed
+    from raypipe.catalog.versions import Version
     from raypipe.fleet import Executor
     from raypipe.manifests.origins import Observed
     from raypipe.model.snapshot import FleetSnapshot
@@ -166,7 +168,7 @@ def plan(
 
     Args:
         fleet: what `read` returned.
-        catalog: a catalogue, the folder of one, or None for the shipped table.
+        catalog: a catalogue, the folder of one (read once, as `load_catalog` does), or None for the shipped table.
         settings: values laid over each cluster's settings (a mapping), or Settings that replace them.
         scope: ``pending`` (what exists stays) or ``whole`` (every pod anew: a floor, never carried out).
         executor, address: as `Planner` takes them, which is the way to plan more than once on Ray.
@@ -185,7 +187,7 @@ def plan(
     with Planner(executor, address) as planner:
         return planner.plan(
             fleet,
-            catalog,
+            _catalog(catalog),
             settings,
             scope=scope,
             progress=progress,
@@ -205,6 +207,9 @@ class Planner:
         with raypipe.Planner(executor="ray") as planner:
             plan = planner.plan(fleet)
 
+    A folder of prices is read again for every plan (on Ray by the PriceScout), and what it says is not believed at any
+    price: `catalog_of_the_day`.
+
     Args:
         executor: ``serial``: clusters are planned one after another, in this process. ``ray``: on many processes, by
             Ray. ``auto``: by Ray where an address is given or more than 16 clusters are to be planned. An executor of
@@ -220,6 +225,8 @@ class Planner:
         self._executor = executor_called(executor)
         self._address, self._shards = address, shards
         self._connection: Connection | None = None
+        self._feeds: dict[str, Feed] = {}
+        self._versions: dict[str, Version] = {}
         self._checked: str | None = None
 
     def __enter__(self) -> Self:
@@ -246,14 +253,37 @@ class Planner:
         warm: FleetPlan | None = None,
         certify: bool = False,
     ) -> FleetPlan:
-        """As `raypipe.plan`, with this planner's executor."""
-        prices = _catalog(catalog)
+        """As `raypipe.plan`, with this planner's executor; `catalog`: a folder stands for its catalogue of the day."""
         wanted = _with_settings(fleet if warm is None else warmed(fleet, warm), settings)
         wanted = certifying(wanted) if certify else wanted
         options: dict[str, Any] = {"progress": progress, "stop": stop, "compare_on_demand": compare_on_demand}
-        made = self._plan_fleet(wanted)(wanted, prices, scope=_scope(scope), **options)
+        plan_fleet = self._plan_fleet(wanted)
+        if isinstance(catalog, str | Path):
+            today = self.catalog_of_the_day(catalog)
+            prices, wanted = today.catalog, dataclasses.replace(wanted, notes=(*wanted.notes, *today.notes))
+        else:
+            prices = _catalog(catalog)
+        made = plan_fleet(wanted, prices, scope=_scope(scope), **options)
         self._check(made, wanted, prices)
         return dataclasses.replace(made, created_at=_now())
+
+    def catalog_of_the_day(self, folder: str | Path) -> Version:
+        """What is believed of a folder's prices now.
+
+        The last good version stays, with its age, where the folder cannot be read; a price that is none (NaN, zero,
+        negative) or ten times as high or low as the last is set aside, with a note in the plan. CatalogError where the
+        folder cannot be read and never could.
+        """
+        from raypipe.catalog.feed import Feed
+
+        source = str(Path(folder).absolute())
+        last = self._versions.get(source)
+        if self._connection is not None or self._executor == "ray":
+            version = self._connected().catalog_of_the_day(source, last)
+        else:
+            version = self._feeds.setdefault(source, Feed(source)).refreshed(datetime.now(UTC))
+        self._versions[source] = version
+        return version
 
     def _plan_fleet(self, fleet: FleetSnapshot) -> Callable[..., FleetPlan]:
         """`plan_fleet`, here or by Ray."""

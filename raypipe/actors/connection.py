@@ -1,7 +1,8 @@
 """A driver's connection to the Coordinator: asks for plans, sends what the Coordinator lacks, asks again if it died.
 
 The Coordinator is a named actor, so that every driver of a Ray cluster finds the same one. With an address it is
-detached and stays, with its memo, when the driver ends; without, it ends with the connection.
+detached and stays, with its memo, when the driver ends; without, it ends with the connection. The PriceScout of the
+driver's machine likewise.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.actors.coordinator import NAME, NAMESPACE, CoordinatorActor, State
 from raypipe.actors.parcels import Missing, Packed, pack, unpack_whole
+from raypipe.actors.price_scout import NAME as SCOUT_NAME
+from raypipe.actors.price_scout import PriceScoutActor, Published
 from raypipe.actors.runtime import connect
 from raypipe.catalog import Catalog
+from raypipe.catalog.versions import Version
 from raypipe.errors import ClusterError
 from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import FleetSnapshot
@@ -45,12 +50,15 @@ class Connection:
         self._version, self._shards = version, shards
         self._coordinator: Any = None
         self._own = False
+        self._scout: Any = None
 
     def close(self) -> None:
-        """End the Coordinator, if it is ours alone, and leave Ray as it was found."""
-        if self._coordinator is not None and self._own and ray.is_initialized():
-            ray.kill(self._coordinator)
-        self._coordinator = None
+        """End the actors that are ours alone, and leave Ray as it was found."""
+        ours = [self._coordinator if self._own else None, None if self._runtime.shared else self._scout]
+        for actor in ours:
+            if actor is not None and ray.is_initialized():
+                ray.kill(actor)
+        self._coordinator = self._scout = None
         self._runtime.stop()
 
     def plan_fleet(
@@ -80,6 +88,35 @@ class Connection:
             except RayError as error:
                 raise ClusterError(f"Ray: {str(error).strip().splitlines()[0]:.300}") from error
         raise ClusterError(f"Ray: the Coordinator died {ATTEMPTS} times in a row: see the logs of Ray")
+
+    def catalog_of_the_day(self, folder: str, last: Version | None) -> Version:
+        """What the PriceScout believes of a folder of this machine; a new one goes on from `last`.
+
+        Raises CatalogError where the folder cannot be read and never could, ClusterError where Ray cannot be used.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                published: Published = ray.get(self._scouting(last).refreshed.remote(folder))
+                return published.version(last)
+            except RayTaskError as error:
+                raise (error.cause or error) from None
+            except (RayActorError, ObjectLostError):
+                self._scout = None
+                time.sleep(0.3 * attempt)
+        raise ClusterError(f"Ray: the PriceScout died {ATTEMPTS} times in a row: see the logs of Ray")
+
+    def _scouting(self, last: Version | None) -> Any:
+        """The PriceScout of this machine, made where there is none and told what was believed last."""
+        if self._scout is None:
+            node = ray.get_runtime_context().get_node_id()
+            options: dict[str, Any] = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+            if self._runtime.shared:
+                name = f"{SCOUT_NAME}-{self._version}-{node}"
+                options |= {"name": name, "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached"}
+            self._scout = PriceScoutActor.options(**options).remote()
+            if last is not None:
+                self._scout.believe.remote(last)
+        return self._scout
 
     def state(self) -> State:
         """What the Coordinator is and has done."""

@@ -1,21 +1,25 @@
 """PriceScout: the one process that reads prices, and publishes what is to be believed of them.
 
-What is believed is decided by `raypipe.catalog.versions`; the actor reads files, keeps the last version, and puts each
-into the object store once, so that whoever plans gets it by reference.
+When a folder is read is decided by `raypipe.catalog.feed`, what is believed by `raypipe.catalog.versions`; the actor
+keeps the last version of each folder, and puts each version into the object store once: whoever plans gets it by
+reference. Should it die, the next one is told what was believed last by whoever asks.
+
+It runs where the driver that first asks does, since that is where the folder is; drivers of one machine share it.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import ray
 
-from raypipe.catalog import load
-from raypipe.catalog.tables import Doubts
-from raypipe.catalog.versions import Version, not_refreshed, refreshed
-from raypipe.errors import CatalogError
+from raypipe.catalog.feed import Feed
+from raypipe.catalog.versions import Version
+
+NAME = "raypipe-price-scout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,36 +33,43 @@ class Published:
     failure: str | None
     catalog: Any
 
+    def version(self, known: Version | None = None) -> Version:
+        """The version with its catalogue, fetched unless it is that of the version known."""
+        same = known is not None and known.catalog.digest == self.digest
+        return Version(
+            number=self.number,
+            catalog=known.catalog if known is not None and same else ray.get(self.catalog),
+            source=self.source,
+            read_at=self.read_at,
+            failure=self.failure,
+        )
+
 
 class PriceScout:
-    """Reads a catalogue's folder (None: the shipped table) whenever it is told to."""
+    """Reads folders of prices whenever it is asked for them."""
 
-    def __init__(self, folder: str | None) -> None:
-        self._folder = folder
-        self._version: Version | None = None
-        self._published: Published | None = None
+    def __init__(self) -> None:
+        self._feeds: dict[str, Feed] = {}
+        self._published: dict[str, Published] = {}
 
-    def refresh(self) -> Published:
-        """Read the files again; CatalogError where they cannot be read and never could."""
-        doubts: Doubts = {}
-        try:
-            found = load(self._folder, doubts)
-        except CatalogError as error:
-            self._version = not_refreshed(self._version, error)
-        else:
-            source = self._folder or "the table that ships with raypipe"
-            self._version = refreshed(self._version, found, doubts, source, datetime.now(UTC))
-        self._published = _published(self._version, self._published)
-        return self._published
+    def believe(self, last: Version) -> None:
+        """Go on from a version that another PriceScout published, where nothing later is known here."""
+        self._feeds.setdefault(last.source, Feed(last.source, last))
 
-    def current(self) -> Published:
-        """The last version, read now if it has not been yet."""
-        return self._published or self.refresh()
+    def refreshed(self, folder: str) -> Published:
+        """The folder's version of this moment; CatalogError where it cannot be read and never could."""
+        version = self._feeds.setdefault(folder, Feed(folder)).refreshed(datetime.now(UTC))
+        self._published[folder] = _published(version, self._published.get(folder))
+        return self._published[folder]
+
+    def pid(self) -> int:
+        """The process that this is."""
+        return os.getpid()
 
 
 def _published(version: Version, before: Published | None) -> Published:
     """The version with its catalogue in the object store, where that of the one before stays if it is the same."""
-    same = before is not None and before.number == version.number
+    same = before is not None and before.digest == version.catalog.digest
     return Published(
         number=version.number,
         digest=version.catalog.digest,

@@ -28,6 +28,7 @@ from raypipe.model.plan import Note
 from raypipe.quantities import LARGEST_USD_PER_HOUR, NANOS_PER_USD
 
 SHIPPED = Path(__file__).parent / "data"
+FILES = ("instance_types.csv", "offerings.csv")
 MOST_PROBLEMS = 50
 TYPE_COLUMNS = (
     "provider",
@@ -140,7 +141,7 @@ def load(path: str | Path | None = None, doubts: Doubts | None = None) -> Catalo
     With `doubts`, rows whose price is none are left out and told there, and are no error.
     """
     folder = SHIPPED if path is None else Path(path)
-    types_file, offerings_file = folder / "instance_types.csv", folder / "offerings.csv"
+    types_file, offerings_file = (folder / name for name in FILES)
     problems = [
         Problem(file=str(file), found="no such file", expected="a catalogue: two CSV files")
         for file in (types_file, offerings_file)

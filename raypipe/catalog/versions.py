@@ -44,6 +44,19 @@ class Version:
         """Seconds since it was read."""
         return (now - self.read_at).total_seconds()
 
+    def seen_again(self, now: datetime) -> Version:
+        """The same, read again without a change."""
+        return replace(self, read_at=now)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a plan made from an old version says of it, beside what its catalogue says of prices set aside."""
+        if self.failure is None:
+            return ()
+        first = self.failure.splitlines()[0]
+        message = f"{self.source} could not be read again ({first:.300}): prices are those of {self.read_at:%F %T} UTC"
+        return (Note(kind="old-prices", subject=self.source, message=message),)
+
 
 def refreshed(last: Version | None, found: Catalog, doubts: Doubts, source: str, read_at: datetime) -> Version:
     """The version after a refresh that found this, and doubted that."""

@@ -20,9 +20,8 @@ import raypipe
 from raypipe import api
 from raypipe.actors.connection import Connection
 from raypipe.actors.coordinator import State
-from raypipe.actors.price_scout import PriceScoutActor
-from raypipe.catalog.tables import SHIPPED, load
-from raypipe.errors import ClusterError
+from raypipe.catalog.tables import SHIPPED
+from raypipe.errors import CatalogError, ClusterError
 from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from tests.benchmark.instances import instance, write
@@ -198,14 +197,34 @@ def test_the_example_plans_three_times(
     assert grown.removeprefix("grown") != first.removeprefix("first")
 
 
-def test_a_price_scout_publishes_versions_and_keeps_the_last_good_one(local_ray: None, tmp_path: Path) -> None:  # noqa: ARG001
-    for name in ("instance_types.csv", "offerings.csv"):
-        shutil.copy(SHIPPED / name, tmp_path)
-    scout = PriceScoutActor.remote(str(tmp_path))
-    first = ray.get(scout.current.remote())
-    assert ray.get(first.catalog).digest == first.digest == load(tmp_path).digest
-    (tmp_path / "offerings.csv").unlink()
-    failed = ray.get(scout.refresh.remote())
-    assert (failed.number, failed.digest, failed.read_at) == (1, first.digest, first.read_at)
-    assert failed.failure == f"{tmp_path}/offerings.csv: found no such file, expected a catalogue: two CSV files"
-    ray.kill(scout)
+def test_prices_are_believed_as_in_one_process_even_if_the_scout_dies(fleet: FleetSnapshot, tmp_path: Path) -> None:
+    """A folder of prices that grows absurd, loses its scout, and cannot be read any more, on Ray and without."""
+    few = dataclasses.replace(fleet, clusters=fleet.clusters[:3])
+    for file in SHIPPED.glob("*.csv"):
+        shutil.copy(file, tmp_path)
+    good = (tmp_path / "offerings.csv").read_text(encoding="utf-8")
+    with raypipe.Planner(executor="ray", shards=1) as planner, raypipe.Planner(executor="serial") as here:
+        told = [both(planner, here, few, tmp_path)]
+        (tmp_path / "offerings.csv").write_text(good.replace(",spot,0.", ",spot,99."), encoding="utf-8")
+        told.append(both(planner, here, few, tmp_path))
+        assert planner._connection is not None
+        scout = planner._connection._scout
+        os.kill(ray.get(scout.pid.remote()), signal.SIGKILL)
+        told.append(both(planner, here, few, tmp_path))
+        assert planner._connection._scout is not scout
+        (tmp_path / "offerings.csv").unlink()
+        told.append(both(planner, here, few, tmp_path))
+        with pytest.raises(CatalogError, match="expected a catalogue: two CSV files"):
+            planner.plan(few, tmp_path / "elsewhere")
+        pid = ray.get(planner._connection._scout.pid.remote())
+    assert told == [set(), {"absurd-price"}, {"absurd-price"}, {"absurd-price", "old-prices"}]
+    assert gone(pid)
+
+
+def both(planner: raypipe.Planner, here: raypipe.Planner, fleet: FleetSnapshot, prices: Path) -> set[str]:
+    """What the plan notes of its prices, the same on Ray as here."""
+    plan = planner.plan(fleet, prices)
+    other = here.plan(fleet, prices)
+    at = [version.read_at for one in (here, planner) for version in one._versions.values()]
+    assert without_hour(plan).replace(f"{at[1]:%F %T}", "") == without_hour(other).replace(f"{at[0]:%F %T}", "")
+    return {note.kind for note in plan.notes} & {"absurd-price", "old-prices"}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raypipe import api
-from raypipe.errors import InputError, SettingsError
+from raypipe.catalog.tables import SHIPPED
+from raypipe.errors import CatalogError, InputError, SettingsError
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.settings import CERTIFY_SEARCH, Settings
 
@@ -80,3 +83,22 @@ def test_a_certificate_is_a_budget_of_every_cluster_that_has_none() -> None:
     assert certified.inputs == api.plan(certifying).inputs
     assert certified.inputs.settings != plain.inputs.settings
     assert certified.decision_id != plain.decision_id
+
+
+def test_a_folder_of_prices_is_believed_as_long_as_the_planner_lives(tmp_path: Path) -> None:
+    fleet = api.read("examples/fleet", settings={"lp_rounds": 2, "search_nodes": 1})
+    for file in SHIPPED.glob("*.csv"):
+        shutil.copy(file, tmp_path)
+    good = (tmp_path / "offerings.csv").read_text(encoding="utf-8")
+    with api.Planner("serial") as planner:
+        first = planner.plan(fleet, tmp_path)
+        (tmp_path / "offerings.csv").write_text(good.replace(",spot,0.", ",spot,99."), encoding="utf-8")
+        absurd = planner.plan(fleet, tmp_path)
+        (tmp_path / "offerings.csv").unlink()
+        unread = planner.plan(fleet, tmp_path)
+    assert first == dataclasses.replace(api.plan(fleet), created_at=first.created_at)
+    assert [plan.usd_per_hour for plan in (absurd, unread)] == [first.usd_per_hour] * 2
+    assert {note.kind for note in absurd.notes} - {note.kind for note in first.notes} == {"absurd-price"}
+    assert {note.kind for note in unread.notes} - {note.kind for note in absurd.notes} == {"old-prices"}
+    with pytest.raises(CatalogError, match=r"offerings.csv: found no such file"):
+        api.plan(fleet, tmp_path)
