@@ -24,6 +24,7 @@ from itertools import product
 import numpy as np
 
 from raypipe.errors import InvalidPlanError
+from raypipe.packing.alike import Alike, alike
 from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.bound import Duals, aggregated_lp, strengthened, unit_cost
 from raypipe.packing.deal import dealt
@@ -256,20 +257,30 @@ def _across(
     unruled = without_rules(problem, effort)
     if unruled is None or not unruled.problem.fits.any(axis=1).all():
         return _result(problem, None, duals, bound, duals.kind, proven=False)
-    kinds = undominated(unruled.problem)
-    part = unruled.problem.only_kinds(kinds)
-    priced = replace(duals, pods=unruled.holds @ duals.pods, worth=duals.worth[kinds])
-    pricing = _pricing(part, priced, effort)
-    first = _first_packing(part, pricing)
-    _tell(found, part, first, bound)
-    inner = _improved(pricing, first, settings, stop, found)
-    packing = None
-    if inner.packing is not None:
-        numbered = replace(inner.packing, kinds=kinds[inner.packing.kinds])
-        packing = unruled.joined(numbered)
-        packing = None if verify(problem, packing) else packing
+    prices = replace(duals, pods=unruled.holds @ duals.pods)
+    inner = _classed(alike(unruled.problem), prices, settings, effort, stop, found)
+    if inner.packing is None and not stop():
+        inner = _classed(alike(unruled.problem, lossless=True), prices, settings, effort, stop, found)
+    packing = None if inner.packing is None else unruled.joined(inner.packing)
+    packing = None if packing is None or verify(problem, packing) else packing
     solved = _result(problem, packing, duals, bound, duals.kind, proven=False, stopped=inner.stopped)
     return _bounded(problem, solved, flat_duals, settings, effort, stop, flat)
+
+
+def _classed(
+    classes: Alike, duals: Duals, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found
+) -> Solved:
+    """Pack classes of shapes at the prices of the shapes, and deal what comes out to the shapes."""
+    kinds = undominated(classes.problem)
+    part = classes.problem.only_kinds(kinds)
+    pricing = _pricing(part, replace(duals, pods=classes.averaged(duals.pods), worth=duals.worth[kinds]), effort)
+    first = _first_packing(part, pricing)
+    _tell(found, part, first, duals.usd_nanos)
+    solved = _improved(pricing, first, settings, stop, found)
+    if solved.packing is None:
+        return solved
+    numbered = replace(solved.packing, kinds=kinds[solved.packing.kinds])
+    return replace(solved, packing=classes.dealt(numbered))
 
 
 def without_rules_across(problem: Problem) -> Problem:
