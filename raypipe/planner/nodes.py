@@ -223,6 +223,10 @@ class Reasons:
         problem = decision.kinds.problem
         self._endless = np.flatnonzero(problem.most >= UNLIMITED)
         self._endless = self._endless[np.lexsort((problem.rank[self._endless], problem.price[self._endless]))]
+        self._capacity = np.ascontiguousarray(problem.capacity[self._endless].T)
+        self._fits = problem.fits[:, self._endless]
+        offered = (decision.supply.offerings[int(o)] for o in decision.kinds.offering[self._endless])
+        self._paid = np.array([one.usd_nanos_per_hour for one in offered], dtype=np.int64)
 
     def of(self, node: BoughtNode) -> str:
         """The sentence for one node."""
@@ -241,22 +245,26 @@ class Reasons:
         return self._known[mark]
 
     def _sentence(self, offering: Offering, pattern: Ints) -> str:
-        problem, offerings = self._decision.kinds.problem, self._decision.supply.offerings
-        load = pattern @ problem.requests
-        used = pattern > 0
-        holds = (load <= problem.capacity[self._endless]).all(axis=1)
-        holds &= problem.fits[np.ix_(used, self._endless)].all(axis=0)
-        kinds = [offerings[int(problem_kind)] for problem_kind in self._decision.kinds.offering[self._endless[holds]]]
-        dearer = [one for one in kinds if one.usd_nanos_per_hour > offering.usd_nanos_per_hour]
-        cheaper = [one for one in kinds if one.usd_nanos_per_hour < offering.usd_nanos_per_hour]
-        if cheaper and self._wished:
-            return f"holds these pods by limits and by what they prefer; {cheaper[0].instance_type} would be cheaper"
-        if cheaper:
-            return f"holds these pods within the limits; {cheaper[0].instance_type} would be cheaper but counts more"
-        if not dearer:
+        load = pattern @ self._decision.kinds.problem.requests
+        asked = np.flatnonzero(load)
+        holds = (self._capacity[asked] >= load[asked, None]).all(axis=0) & self._fits[pattern > 0].all(axis=0)
+        held = np.flatnonzero(holds)
+        dearer = held[self._paid[held] > offering.usd_nanos_per_hour]
+        cheaper = held[self._paid[held] < offering.usd_nanos_per_hour]
+        if len(cheaper):
+            other = self._offering(cheaper[0]).instance_type
+            if self._wished:
+                return f"holds these pods by limits and by what they prefer; {other} would be cheaper"
+            return f"holds these pods within the limits; {other} would be cheaper but counts more"
+        if not len(dearer):
             return "the only kind of node that holds these pods"
-        more = dearer[0].usd_nanos_per_hour / max(1, offering.usd_nanos_per_hour) - 1
+        following = self._offering(dearer[0])
+        more = following.usd_nanos_per_hour / max(1, offering.usd_nanos_per_hour) - 1
         return (
-            f"the cheapest of {len(kinds)} kinds of node that hold these pods together; the next, "
-            f"{dearer[0].instance_type} {dearer[0].capacity_type}, costs {more:.1%} more"
+            f"the cheapest of {len(held)} kinds of node that hold these pods together; the next, "
+            f"{following.instance_type} {following.capacity_type}, costs {more:.1%} more"
         )
+
+    def _offering(self, number: int) -> Offering:
+        """What the kind without end of this number is bought as."""
+        return self._decision.supply.offerings[int(self._decision.kinds.offering[self._endless[number]])]
