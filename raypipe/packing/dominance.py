@@ -24,7 +24,7 @@ def undominated(problem: Problem) -> Ints:
     columns, column_of = np.unique(problem.fits[:, order].T, axis=0, return_inverse=True)
     superset = (~columns).astype(np.float32) @ columns.astype(np.float32).T == 0  # [a, b]: a admits whatever b admits
     capacity, price = problem.capacity[order], problem.price[order]
-    relevant = (problem.requests > 0).any(axis=0)
+    relevant = (problem.requests > 0).any(axis=0) & (capacity != capacity[:1]).any(axis=0)
     capacity, weights = capacity[:, relevant], problem.weights[:, order]
     cell = problem.cell[order] if len(problem.cell) else problem.cell
     penalty = np.where(problem.fits[:, order], problem.penalty[:, order], NEVER) if problem.penalty.size else None

@@ -18,7 +18,7 @@ from enum import StrEnum
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
-from raypipe.packing.problem import Problem
+from raypipe.packing.problem import ENDLESS, Problem
 from raypipe.quantities import NANOS_PER_USD
 
 
@@ -34,7 +34,6 @@ FLOOR = 0.02
 LEAST = 1e-9
 """$/h: less than the price of any pod that costs something."""
 LEAST_LOAD = 1e-12
-ENDLESS = np.iinfo(np.int64).max
 
 
 def floored(prices: Floats, unit_costs: Floats) -> Floats:

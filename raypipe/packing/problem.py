@@ -43,6 +43,8 @@ from raypipe.packing.wishes import DomainWish, NodeWish
 UNLIMITED = np.int64(2**40)
 """u_j of what can be bought without end."""
 
+ENDLESS = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slicing:
@@ -117,7 +119,8 @@ class Problem:
     def fits(self) -> Bools:
         """K_kj with size: whether one pod of shape k goes on an empty node of kind j, (K, J)."""
         fits = self.admits.copy()
-        for resource in range(self.requests.shape[1]):
+        scarce = self.requests.max(axis=0, initial=0) > self.capacity.min(axis=0, initial=ENDLESS)
+        for resource in np.flatnonzero(scarce):  # most caps keep nobody out of an empty node
             fits &= self.requests[:, resource, None] <= self.capacity[None, :, resource]
         for j, sliced in enumerate(self.slicing):
             if sliced is not None:
@@ -223,11 +226,17 @@ class Problem:
 
     def room_for(self, pattern: Ints, kind: int) -> bool:
         """Whether a node of `kind` holds `pattern` (pods of each shape, (K,))."""
-        if not self.admits[pattern > 0, kind].all() or (pattern @ self.requests > self.capacity[kind]).any():
-            return False
-        if not all(rule.holds(pattern[None, :], rule.most[kind]).all() for rule in self.apart):
-            return False
-        return self.slices_fit(pattern, kind)
+        return bool(self.room_for_all(pattern[None, :], np.array([kind], dtype=np.int64))[0])
+
+    def room_for_all(self, patterns: Ints, kinds: Ints) -> Bools:
+        """Whether nodes of `kinds` (P,) hold `patterns` (P, K) each, (P,)."""
+        holds: Bools = np.all(patterns @ self.requests <= self.capacity[kinds], axis=1)
+        holds &= ~np.any((patterns > 0) & ~self.admits[:, kinds].T, axis=1)
+        for rule in self.apart:
+            holds = holds & rule.holds(patterns, rule.most[kinds])
+        for p in np.flatnonzero(holds) if self.slicing else ():
+            holds[p] = self.slices_fit(patterns[p], int(kinds[p]))
+        return holds
 
     def slices_fit(self, pattern: Ints, kind: int) -> bool:
         """Whether the GPU slices of `pattern` can be dealt to the GPUs of `kind` without exceeding one's memory."""
@@ -339,8 +348,8 @@ def verify(problem: Problem, packing: Packing) -> list[str]:
         wrong.append("more nodes of a kind than there are")
     if (packing.usage(problem) > problem.limits).any():
         wrong.append("a limit is exceeded")
-    bad = [p for p in range(len(packing.kinds)) if not problem.room_for(packing.patterns[p], int(packing.kinds[p]))]
-    if bad:
+    bad = np.flatnonzero(~problem.room_for_all(packing.patterns, packing.kinds))
+    if len(bad):
         wrong.append(f"{len(bad)} nodes hold more than they can")
     for rule in problem.beside:
         lonely = rule.lonely(packing.patterns, packing.kinds)
@@ -348,8 +357,10 @@ def verify(problem: Problem, packing: Packing) -> list[str]:
             wrong.append("pods stand without those they must stand beside")
     for one in problem.domains:
         placed = np.zeros((len(problem.demand), len(one.base)), dtype=np.int64)
-        within = one.domain[packing.kinds] >= 0
-        np.add.at(placed.T, one.domain[packing.kinds[within]], (packing.counts[:, None] * packing.patterns)[within])
+        shapes, there = np.flatnonzero(one.owners | one.members), one.domain[packing.kinds]
+        for d in range(len(one.base)):
+            nodes = np.flatnonzero(there == d)
+            placed[shapes, d] = packing.counts[nodes] @ packing.patterns[np.ix_(nodes, shapes)]
         if one.broken(placed):
             wrong.append(f"a rule of domains is broken ({one.form})")
     return wrong

@@ -16,7 +16,7 @@ import numpy as np
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.patterns import PatternPool, Pricing
-from raypipe.packing.problem import UNLIMITED, Packing, Problem, collected
+from raypipe.packing.problem import ENDLESS, UNLIMITED, Packing, Problem, collected
 from raypipe.packing.residual import ResidualLp
 from raypipe.quantities import NANOS_PER_USD
 
@@ -233,7 +233,7 @@ def holding(problem: Problem, packing: Packing, kinds: Ints) -> Bools:
     patterns = packing.patterns
     load = patterns @ problem.requests
     holds: Bools = (patterns > 0).astype(np.float32) @ (~problem.fits[:, kinds]).astype(np.float32) == 0
-    for r in np.flatnonzero(load.any(axis=0)):
+    for r in np.flatnonzero(load.max(axis=0, initial=0) > problem.capacity[kinds].min(axis=0, initial=ENDLESS)):
         holds &= load[:, r, None] <= problem.capacity[None, kinds, r]
     for rule in problem.apart:
         holds &= ~rule.asked(patterns)[:, None] | (patterns[:, rule.members].sum(axis=1)[:, None] <= rule.most[kinds])

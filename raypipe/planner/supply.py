@@ -116,8 +116,10 @@ def kinds_of(
     these exist. Otherwise every open node takes part with its free room at no price.
     """
 
+    marks = rules.marks()
+
     def asked(place: int) -> object:
-        return (rules.mark(place), wished(place))
+        return (marks[place], wished(place))
 
     offering_numbers = _distinct_offerings(supply, shapes, limits, asked)
     classes = _classes(supply, shapes, asked, use_nodes, node_prices, told_apart)
