@@ -76,6 +76,9 @@ class Settings:
     expendable_below_priority: int = -10
     """Pods of a lower priority are left out (`expendable`), as with Cluster Autoscaler."""
 
+    dear_worker_idle_s: int = 30
+    """Idle seconds after which Ray's autoscaler lets a worker go whose work a cheaper group may do; Ray's own: 60."""
+
     preference_usd_per_hour: float = 0.0001
     """$/h for each point of weight of a preferred affinity that a pod misses: 0.01 for one of weight 100, which is half
     a spot vCPU. Apart from cost; 0: preferred affinities are not looked at."""
@@ -160,6 +163,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "admission_checks": (1, 1_000_000),
     "fleet_rounds": (1, 1_000),
     "max_alternatives": (0, 50),
+    "dear_worker_idle_s": (0, 2**31 - 1),
     "expendable_below_priority": (-(2**31), 2**31),
 }
 

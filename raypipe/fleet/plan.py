@@ -17,6 +17,7 @@ from raypipe.fleet.executor import Executor, Serial
 from raypipe.fleet.merge import merged
 from raypipe.fleet.scarce import Scarcity, orders
 from raypipe.fleet.shared import contradictions, kept_amounts, shared_rows, without_others_idle
+from raypipe.model.actions import at_version
 from raypipe.model.plan import ClusterPlan, FleetPlan, Note, Scope
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.planner.limits import Limit
@@ -43,13 +44,28 @@ def plan_fleet(
     one, has to be too), and each item has the `name` of its cluster. None: one after another, with more news for
     `progress`.
     """
+    observed, fleet = fleet, _without_versions(fleet)
     run = _Run(fleet, catalog, scope, executor, progress, stop or never)
     plans = run.plans()
     if compare_on_demand:
         narrowed = tuple(_without_spot_and_reserved(one) for one in fleet.clusters)
         alone = _Run(dataclasses.replace(fleet, clusters=narrowed), catalog, scope, executor, None, stop or never)
         plans = [_compared(plan, other) for plan, other in zip(plans, alone.plans(), strict=True)]
+    plans = [_at_versions(plan, one) for plan, one in zip(plans, observed.clusters, strict=True)]
     return merged(fleet, catalog, scope, tuple(plans))
+
+
+def _without_versions(fleet: FleetSnapshot) -> FleetSnapshot:
+    """The fleet without resource versions, on which no plan depends: what has not changed is known by its digest."""
+    return dataclasses.replace(
+        fleet, clusters=tuple(dataclasses.replace(one, resource_versions={}) for one in fleet.clusters)
+    )
+
+
+def _at_versions(plan: ClusterPlan, observed: ClusterSnapshot) -> ClusterPlan:
+    """The plan with writes that rely on the versions in which their objects were observed."""
+    actions = tuple(at_version(one, observed.resource_versions.get(one.object.key)) for one in plan.actions)
+    return dataclasses.replace(plan, actions=actions)
 
 
 class _Run:

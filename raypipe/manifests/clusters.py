@@ -13,6 +13,7 @@ from raypipe.errors import Problem, SettingsError, nearest
 from raypipe.manifests.demand import demand_of
 from raypipe.manifests.fields import Field
 from raypipe.manifests.karpenter import note_min_values, read_node_pool
+from raypipe.manifests.kuberay import KINDS as RAY_KINDS
 from raypipe.manifests.limits import read_limits
 from raypipe.manifests.nodes import read_node
 from raypipe.manifests.objects import Objects, collect
@@ -147,8 +148,14 @@ def _with_objects(
         ray_objects=tuple(demand.ray_objects),
         alternatives=tuple(demand.alternatives),
         excluded=tuple(demand.excluded),
+        resource_versions=_versions(objects),
         notes=_in_order([*objects.notes, *notes, *demand.notes]),
     )
+
+
+def _versions(objects: Objects) -> dict[str, str]:
+    """The resource versions of what raypipe may write to with a test of it."""
+    return {one.key: one.resource_version for one in objects.of(*RAY_KINDS) if one.resource_version is not None}
 
 
 def _in_order(notes: Iterable[Note]) -> tuple[Note, ...]:

@@ -17,7 +17,7 @@ from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import gangs_of, pod_group_of
 from raypipe.manifests.keys import Key, Keys
 from raypipe.manifests.kuberay import KINDS as RAY_KINDS
-from raypipe.manifests.kuberay import RayWorkload, cluster_spec_path, finished, is_autoscaled, ray_workload
+from raypipe.manifests.kuberay import RayWorkload, finished, is_autoscaled, ray_target, ray_workload
 from raypipe.manifests.live import LivePods
 from raypipe.manifests.objects import WORKLOADS, KubeObject, Objects
 from raypipe.manifests.pods import PodReader, pod_reader
@@ -114,7 +114,7 @@ def _workloads(
             key.gang = _gang_of(one, template)
         if one.kind in RAY_KINDS:
             for name in workload.marks:
-                keys.of_owner(name, one).waiting = []
+                keys.of_owner(name, one).members = {}
     return ray
 
 
@@ -122,12 +122,12 @@ def _alternatives(
     one: KubeObject, workload: RayWorkload, objects: Objects, keys: Keys, demand: Demand
 ) -> list[Alternatives]:
     """The sets of worker groups of a Ray object."""
-    made = made_cluster_of(one, objects)
+    written_in = made_cluster_of(one, objects) or one
     sets = Sets(
         owner=one,
-        written_in=made or one,
-        path=cluster_spec_path(made or one),
-        autoscaling=is_autoscaled(made or one),
+        written_in=written_in,
+        target=ray_target(written_in, objects),
+        autoscaling=is_autoscaled(written_in),
         marks=workload.marks,
         notes=demand.notes,
     )

@@ -20,6 +20,19 @@ from raypipe.model.pods import PodSpec
 
 
 @dataclass(slots=True)
+class Member:
+    """A live pod of a worker group.
+
+    Attributes:
+        replica: the replica of several hosts that it is of, as its label says, or "".
+        waits: it is of the template's shape, and no node has it or is on its way for it.
+    """
+
+    replica: str
+    waits: bool
+
+
+@dataclass(slots=True)
 class Key:
     """One key.
 
@@ -32,7 +45,7 @@ class Key:
         own: of wanted pods, those whose specification is their own and not the template's, by name of the pod.
         live: live pods. bound: of them, those bound to a node. unbound: those to be placed, by id of specification;
             wanted pods with a specification of their own are live once all pods are counted.
-        waiting: names of live pods of the template's shape that no node has; None: nobody asks for them.
+        members: its live pods by name; None: nobody asks for them.
     """
 
     key: str
@@ -46,7 +59,7 @@ class Key:
     live: int = 0
     bound: int = 0
     unbound: Counter[int] = field(default_factory=Counter)
-    waiting: list[str] | None = None
+    members: dict[str, Member] | None = None
 
     @property
     def missing(self) -> int:

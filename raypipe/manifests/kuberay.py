@@ -13,8 +13,10 @@ from raypipe.manifests.alternatives import Mark, mark_of
 from raypipe.manifests.annotations import refuse_misspelt
 from raypipe.manifests.controllers import Template
 from raypipe.manifests.fields import Field
-from raypipe.manifests.objects import KubeObject
+from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import RAY_WORKER_INIT, PodReader, container_request, effective_request
+from raypipe.manifests.ray_autoscaling import idle_timeout_s, is_second_version, knows_priorities, serves
+from raypipe.model.alternatives import REQUESTED, RayTarget
 from raypipe.model.resources import CPU, MEMORY, PODS, total
 from raypipe.model.workloads import RayObject
 
@@ -22,6 +24,8 @@ AUTOSCALER = {CPU: 500, MEMORY: 512 * 2**20}
 SUBMITTER = {CPU: 500, MEMORY: 200 * 2**20}
 ADMIT = "raypipe.io/admit"
 SUSPENDED_BY = "raypipe.io/suspended-by"
+REPLICA = "ray.io/worker-group-replica-name"
+"""The label that tells which replica a pod of a group with several hosts is of."""
 KINDS = ("RayCluster", "RayJob", "RayService")
 SUBMISSION_MODES = ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
 MOST_WORKERS = 1_000_000
@@ -88,9 +92,23 @@ def _cluster_spec(one: KubeObject) -> Field:
     return one.spec.get(_CLUSTER_SPEC[one.kind]) if one.kind in _CLUSTER_SPEC else one.spec
 
 
-def cluster_spec_path(one: KubeObject) -> str:
-    """JSON pointer to the RayCluster spec of a Ray object."""
-    return f"/spec/{_CLUSTER_SPEC[one.kind]}" if one.kind in _CLUSTER_SPEC else "/spec"
+def ray_target(one: KubeObject, objects: Objects) -> RayTarget:
+    """What must be known of a Ray object to write to its worker groups."""
+    spec = _cluster_spec(one)
+    second = spec.get("enableInTreeAutoscaling").boolean() and is_second_version(spec)
+    way = [str(step) for step in spec.steps[len(one.root.steps) :]]
+    return RayTarget(
+        kind=one.kind,
+        namespace=one.namespace,
+        name=one.name,
+        uid=one.uid,
+        path="/" + "/".join(way),
+        annotated=one.annotated,
+        requested=one.annotation(REQUESTED),
+        hurries=second,
+        prefers=second and knows_priorities(spec) and serves(objects, one, *way, "workerGroupSpecs", "[]", "priority"),
+        idle_timeout_s=idle_timeout_s(spec),
+    )
 
 
 def _head(one: KubeObject, mode: str, reader: PodReader, held: str | None, made: RayWorkload) -> None:
@@ -145,8 +163,12 @@ def _workers(
             group.get("groupName").problem(f"{name[:60]!r}{' twice' if name in seen else ''}", "a name of its own")
             continue
         seen.add(name)
+        key = f"{one.key}/worker/{name}"
         mark = mark_of(group, there.get(name))
-        _worker_group(f"{one.key}/worker/{name}", one, group, mark, autoscaling, reader, held, made)
+        if mark is not None and made_cluster is not None and name not in there:
+            made.oddities.append(f"{key}: {made_cluster.key} does not have this group, so nothing is divided with it")
+            mark = None
+        _worker_group(key, one, group, mark, autoscaling, reader, held, made)
 
 
 def _groups_by_name(made_cluster: KubeObject | None) -> dict[str, Field]:
@@ -208,6 +230,8 @@ def ray_object(one: KubeObject, *, running: bool) -> RayObject:
         suspendable=not why_not,
         why_not=why_not,
         running=running,
+        suspend_stated=one.kind != "RayService" and one.spec.plain("suspend") is not None,
+        annotated=one.annotated,
     )
 
 

@@ -15,7 +15,8 @@ import msgspec
 from raypipe.manifests.controllers import claim_templates
 from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import pod_group_of
-from raypipe.manifests.keys import Key, Keys
+from raypipe.manifests.keys import Key, Keys, Member
+from raypipe.manifests.kuberay import REPLICA
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import PodReader
 from raypipe.model.meant import EXPECTED, MEANT_PODS, Meant, read_meant
@@ -30,12 +31,17 @@ type Reason = Callable[[Field, PodSpec], str | None]
 
 @dataclass(frozen=True, slots=True)
 class _Awaited:
-    """A live pod that some node names by its uid: `name` as plans call it, `node` where it is bound already."""
+    """A live pod that some node names by its uid.
+
+    Attributes:
+        name: as plans call it. node: where it is bound already. pod: its own name.
+    """
 
     key: Key
     name: str
     mark: int
     node: str | None
+    pod: str
 
 
 class LivePods:
@@ -119,10 +125,11 @@ class LivePods:
             left_out[name, reason] += 1
         else:
             key.unbound[mark] += 1
-            if key.waiting is not None and spec is key.template:
-                key.waiting.append(one.name)
+        if key.members is not None:
+            waits = node is None and reason is None and spec is key.template
+            key.members[one.name] = Member(replica=one.label(REPLICA) or "", waits=waits)
         if one.uid in self._awaited and (node is not None or reason is None):
-            self._seen[one.uid] = _Awaited(key, name, mark, node)
+            self._seen[one.uid] = _Awaited(key, name, mark, node, one.name)
 
     def _name_gang(self, one: KubeObject, key: Key) -> None:
         """Pods name their PodGroup themselves where no template does: KAI's grouper annotates pods alone."""
@@ -173,6 +180,8 @@ class LivePods:
             return 0
         if pod.node is None:
             pod.key.unbound[pod.mark] -= self._placed(node, name, pod.key, pod.mark, 1)
+            if pod.key.members is not None:
+                pod.key.members[pod.pod].waits = False
         return int(pod.node == node)
 
     def _place(self, node: str, name: str, count: int) -> None:

@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "PodDisruptionBudget": ("policy",),
     "PriorityClass": ("scheduling.k8s.io",),
     "Queue": ("scheduling.run.ai",),
+    "CustomResourceDefinition": ("apiextensions.k8s.io",),
 }
 """The kinds that are read, and the API groups they are known in ("" is the core group)."""
 
@@ -81,6 +82,7 @@ CLUSTER_SCOPED = frozenset(
         "PriorityClass",
         "NodePool",
         "Queue",
+        "CustomResourceDefinition",
     }
 )
 _NAME = re.compile(r"[^\s/@\x00-\x1f\x7f]{1,253}")
@@ -133,6 +135,17 @@ class KubeObject:
             self.root.get("metadata", "creationTimestamp").problem(said(stamp), expected)
             return None
         return moment.isoformat().replace("+00:00", "Z")
+
+    @cached_property
+    def resource_version(self) -> str | None:
+        """The version that the API server gave it, or None: it was read from a file of somebody's own."""
+        version = self._metadata.get("resourceVersion")
+        return version if isinstance(version, str) and version else None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether it has annotations, be there none in them, so that one can be added beside them."""
+        return isinstance(self._metadata.get("annotations"), dict)
 
     @property
     def deleting(self) -> bool:

@@ -2,8 +2,11 @@
 
 Where raypipe has divided a set already, ``raypipe.io/requested-replicas`` on the RayCluster holds what the owner had
 asked for (`wish`) and what was put there instead (`written`): while the object still has what was written, the wish is
-the demand; else the owner has spoken since, and what stands there is his wish. The same goes for ``maxReplicas`` where
-Ray's own autoscaler owns the replicas and only bounds are written.
+the demand; else the owner has spoken since, and what stands there is his wish. The same goes, field by field, for the
+bounds that are written where Ray's own autoscaler owns the replicas::
+
+    {"wish": {"l4": 2, "t4": 0}, "written": {"l4": 0, "t4": 5}}
+    {"maxReplicas": {"wish": {"l4": 8}, "written": {"l4": 0}}, "priority": {…}, "idleTimeoutSeconds": {…}}
 """
 
 from __future__ import annotations
@@ -14,16 +17,11 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from raypipe.manifests.alternatives import Mark
-from raypipe.manifests.fields import Field
 from raypipe.manifests.keys import Key, Keys
 from raypipe.manifests.kuberay import MOST_WORKERS
 from raypipe.manifests.objects import KubeObject
-from raypipe.model.alternatives import Alternatives, RayTarget, WorkerGroup
+from raypipe.model.alternatives import BOUNDS, GROUP_FIELDS, NO_BOUND, REQUESTED, Alternatives, RayTarget, WorkerGroup
 from raypipe.model.plan import Note
-
-REQUESTED = "raypipe.io/requested-replicas"
-NO_BOUND = 2**31 - 1
-"""maxReplicas where none is stated."""
 
 
 class _Kept(msgspec.Struct):
@@ -34,9 +32,19 @@ class _Kept(msgspec.Struct):
 
 
 class _Requested(_Kept):
-    """The annotation: replicas, and likewise maxReplicas."""
+    """The annotation: replicas, and likewise each bound."""
 
     max_replicas: _Kept = msgspec.field(name="maxReplicas", default_factory=_Kept)
+    idle_timeout: _Kept = msgspec.field(name="idleTimeoutSeconds", default_factory=_Kept)
+    priority: _Kept = msgspec.field(name="priority", default_factory=_Kept)
+
+    def of(self, bound: str) -> _Kept:
+        """What is kept of a bound, by its name in KubeRay."""
+        return {
+            "maxReplicas": self.max_replicas,
+            "idleTimeoutSeconds": self.idle_timeout,
+            "priority": self.priority,
+        }[bound]
 
 
 def _requested(*objects: KubeObject) -> _Requested:
@@ -58,13 +66,13 @@ class Sets:
     """The sets of one Ray object.
 
     Attributes:
-        owner: the Ray object. written_in: the object whose groups are written. path: pointer to its RayCluster spec.
+        owner: the Ray object. written_in: the object whose groups are written. target: what is known of that.
         marks: by key of pods.
     """
 
     owner: KubeObject
     written_in: KubeObject
-    path: str
+    target: RayTarget
     autoscaling: bool
     marks: Mapping[str, Mark]
     notes: list[Note] = field(default_factory=list)
@@ -77,25 +85,18 @@ class Sets:
             if key is not None and key.closed is None and key.template is not None:
                 by_name.setdefault(mark.name, []).append(_group(key, mark))
         requested = _requested(self.written_in, self.owner)
-        target = RayTarget(
-            kind=self.written_in.kind,
-            namespace=self.written_in.namespace,
-            name=self.written_in.name,
-            uid=self.written_in.uid,
-            path=self.path,
-            annotated=isinstance(self.written_in.root.plain("metadata", "annotations"), dict),
-        )
         sets = []
         for name, groups in sorted(by_name.items()):
             if len(groups) < 2:
                 message = f"{self.owner.key}: {groups[0].name} alone is planned of the alternatives {name!r}"
                 self.notes.append(Note(kind="alternatives", subject=self.owner.key, message=message))
                 continue
+            bounded = [_with_own_bounds(group, requested) for group in groups]
             one = Alternatives(
                 name=name,
                 owner=self.owner.key,
-                target=target,
-                groups=tuple(_remembered(groups, requested, self.autoscaling)),
+                target=self.target,
+                groups=tuple(bounded if self.autoscaling else _with_own_wishes(bounded, requested)),
                 autoscaling=self.autoscaling,
                 created=self.owner.created,
             )
@@ -105,10 +106,15 @@ class Sets:
 
 def _group(key: Key, mark: Mark) -> WorkerGroup:
     """The group as it stands, its replicas taken for the owner's wish."""
-    waiting = sorted(key.waiting or ())
     if key.template is None:
         raise ValueError(f"{key.key} has no template")
     unplaced = sum(count for spec, count in key.unbound.items() if spec == id(key.template))
+    members = key.members or {}
+    started = {one.replica for one in members.values() if one.replica and not one.waits}
+    waiting = {name: one for name, one in members.items() if one.waits}
+    may_go = sorted((one.replica, name) for name, one in waiting.items() if one.replica not in started)
+    meant = max(0, len(waiting) - unplaced)  # for nodes on their way, which ask for a number of them
+    strategy = mark.group.plain("scaleStrategy")
     return WorkerGroup(
         name=mark.group_name,
         index=mark.index,
@@ -120,30 +126,46 @@ def _group(key: Key, mark: Mark) -> WorkerGroup:
         high=mark.high,
         wish=mark.replicas,
         replicas=mark.replicas,
-        written=_stated(mark.group, "replicas"),
-        written_bounds=(_stated(mark.group, "minReplicas"), _stated(mark.group, "maxReplicas")),
+        stated=_stated(mark),
+        scale_strategy=strategy if isinstance(strategy, dict) else None,
+        gone=tuple(name for name in _to_delete(mark) if name not in members),
+        live=key.live,
         staying=key.live - unplaced,
-        waiting=tuple(waiting),
+        started=len(started),
+        waiting=tuple(name for _, name in may_go[meant:]),
     )
 
 
-def _stated(group: Field, name: str) -> int | None:
-    value = group.plain(name)
-    return value if isinstance(value, int) else None
+def _stated(mark: Mark) -> dict[str, int]:
+    """The numbers of a group as the object states them."""
+    signed = {"priority": -(2**31)}
+    return {
+        name: mark.group.get(name).integer(0, low=signed.get(name, 0))
+        for name in GROUP_FIELDS
+        if mark.group.plain(name) is not None
+    }
 
 
-def _remembered(groups: list[WorkerGroup], requested: _Requested, autoscaling: bool) -> list[WorkerGroup]:
-    """The groups with what their owner asked for, where nobody has written since raypipe did."""
-    if autoscaling:
-        kept = requested.max_replicas
-        return [
-            replace(group, high=_most(kept.wish.get(group.name)))
-            if group.name in kept.wish and group.written_bounds[1] == kept.written.get(group.name)
-            else group
-            for group in groups
-        ]
-    stated = {group.name: group.replicas if group.written is None else group.written for group in groups}
-    if any(requested.written.get(name) != replicas for name, replicas in stated.items()):
+def _to_delete(mark: Mark) -> list[str]:
+    return [one.text() for one in mark.group.get("scaleStrategy", "workersToDelete").items()]
+
+
+def _with_own_bounds(group: WorkerGroup, requested: _Requested) -> WorkerGroup:
+    """The group with the bounds that its owner had stated, where nobody has written since raypipe did."""
+    owners = {
+        bound: requested.of(bound).wish[group.name]
+        for bound in BOUNDS
+        if group.name in requested.of(bound).wish
+        and group.stated.get(bound) == requested.of(bound).written.get(group.name)
+    }
+    most = owners.get("maxReplicas", group.high)
+    return replace(group, owners=owners, high=NO_BOUND if most is None else max(0, min(most, NO_BOUND)))
+
+
+def _with_own_wishes(groups: list[WorkerGroup], requested: _Requested) -> list[WorkerGroup]:
+    """The groups with the replicas that their owner had asked for, where nobody has written since raypipe did."""
+    stands = {group.name: group.stated.get("replicas", group.replicas) for group in groups}
+    if any(requested.written.get(name) != replicas for name, replicas in stands.items()):
         return groups
     return [
         replace(group, wish=max(group.low, min(group.high, wish, MOST_WORKERS)))
@@ -151,7 +173,3 @@ def _remembered(groups: list[WorkerGroup], requested: _Requested, autoscaling: b
         else group
         for group in groups
     ]
-
-
-def _most(stated: int | None) -> int:
-    return NO_BOUND if stated is None else max(0, min(stated, NO_BOUND))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,10 @@ class ActionKind(StrEnum):
     BOUND_WORKER_GROUP = "BoundWorkerGroup"
 
 
+GROUP_ACTIONS = (ActionKind.SCALE_WORKER_GROUP, ActionKind.BOUND_WORKER_GROUP)
+"""Actions that write to ``workerGroupSpecs``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRef:
     """The object an action is about."""
@@ -29,13 +33,19 @@ class ObjectRef:
     name: str
     namespace: str | None = None
 
+    @property
+    def key(self) -> str:
+        """What snapshots call it."""
+        return f"{self.kind}/{self.namespace or ''}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One thing to do. `set` is a merge patch (null removes); `precondition` holds what must still be true.
 
-    patch: where a merge patch would replace a whole list, the JSON patch (RFC 6902) that is written instead; in `set`
-    and `precondition` items of such a list are then known by their name.
+    patch: what is written where others write to the object, too: the JSON patch (RFC 6902) that does the same as `set`
+    and tests first what it relies on. Lists, which a merge patch would replace, have their items in `set` and
+    `precondition` known by their name.
     """
 
     id: str
@@ -45,6 +55,22 @@ class Action:
     precondition: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     patch: tuple[Mapping[str, Any], ...] = ()
+
+
+def at_version(action: Action, version: str | None) -> Action:
+    """The action relying on a version of its object, where it writes to a list that others write to.
+
+    The place of an entry in ``workerGroupSpecs`` says nothing about an object that has changed since. Every heartbeat
+    changes the version, and no decision depends on it: it is added to what was decided.
+    """
+    if version is None or action.kind not in GROUP_ACTIONS:
+        return action
+    test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+    return replace(
+        action,
+        precondition={**action.precondition, "resourceVersion": version},
+        patch=(test, *action.patch),
+    )
 
 
 def action_id(decision_id: str, kind: ActionKind, target: ObjectRef) -> str:

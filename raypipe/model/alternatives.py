@@ -15,13 +15,22 @@ Speeds are integers (millionths of a unit of work a replica), because work is su
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from raypipe.model.pods import PodGroup, PodSpec
 from raypipe.model.workloads import Gang
 
 WORK_UNIT = 1_000_000
 """Millionths in a unit of work: what one replica of speed 1 does."""
+
+NO_BOUND = 2**31 - 1
+"""maxReplicas where none is stated."""
+REQUESTED = "raypipe.io/requested-replicas"
+"""The annotation that keeps what an owner had asked for where raypipe has written since."""
+BOUNDS = ("maxReplicas", "idleTimeoutSeconds", "priority")
+"""What is written to a group whose replicas Ray's own autoscaler owns."""
+GROUP_FIELDS = ("replicas", "minReplicas", *BOUNDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +42,9 @@ class RayTarget:
     Attributes:
         path: JSON pointer to the object's RayCluster spec, such as ``/spec/rayClusterSpec``.
         annotated: it has annotations, so that one can be added beside them.
-        priority_served: the CRD that the cluster serves has a worker group's ``priority``.
+        requested: its annotation ``raypipe.io/requested-replicas`` as it stands, or None.
+        hurries: a group's ``idleTimeoutSeconds`` counts here. prefers: its ``priority`` does.
+        idle_timeout_s: after which Ray's autoscaler removes an idle worker of a group that states none.
     """
 
     kind: str
@@ -42,7 +53,10 @@ class RayTarget:
     uid: str | None = None
     path: str = "/spec"
     annotated: bool = False
-    priority_served: bool = False
+    requested: str | None = None
+    hurries: bool = False
+    prefers: bool = False
+    idle_timeout_s: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +67,13 @@ class WorkerGroup:
         name: its groupName. index: its place in workerGroupSpecs. pods: the key of its pods in plans. spec: one pod.
         hosts: pods of one replica. speed_millionths: work that one replica does.
         low, high: the owner's bounds. wish: replicas that the owner asks for.
-        replicas: as the object has them now, within its bounds. written: as it states them; None: it does not.
-        written_bounds: minReplicas and maxReplicas as stated; None where one is not.
-        staying: pods that stay whatever is decided. waiting: live pods without a node, by name.
+        replicas: as the object has them now, within its bounds.
+        stated: its numbers as the object states them, by field; one that is not stated is not in it.
+        owners: what the owner had stated where raypipe has written since (None: nothing), by field.
+        scale_strategy: as the object states it, or None. gone: workers that it wants deleted, and that are.
+        live: its live pods. staying: pods that stay whatever is decided.
+        started: replicas that have such a pod, as far as labels tell.
+        waiting: live pods without a node that may go, by name, those of one replica together.
     """
 
     name: str
@@ -65,18 +83,22 @@ class WorkerGroup:
     hosts: int = 1
     speed_millionths: int = WORK_UNIT
     low: int = 0
-    high: int = 2**31 - 1
+    high: int = NO_BOUND
     wish: int = 0
     replicas: int = 0
-    written: int | None = None
-    written_bounds: tuple[int | None, int | None] = (None, None)
+    stated: Mapping[str, int] = field(default_factory=dict)
+    owners: Mapping[str, int | None] = field(default_factory=dict)
+    scale_strategy: Mapping[str, Any] | None = None
+    gone: tuple[str, ...] = ()
+    live: int = 0
     staying: int = 0
+    started: int = 0
     waiting: tuple[str, ...] = ()
 
     @property
     def kept(self) -> int:
         """Replicas that have pods that stay."""
-        return -(-self.staying // self.hosts)
+        return max(self.started, -(-self.staying // self.hosts))
 
     @property
     def least(self) -> int:
@@ -87,6 +109,10 @@ class WorkerGroup:
     def most(self) -> int:
         """Most replicas that a division may give it."""
         return max(self.high, self.least)
+
+    def owned(self, name: str) -> int | None:
+        """What the owner states in a field, whatever raypipe has written there since; None: nothing."""
+        return self.owners[name] if name in self.owners else self.stated.get(name)
 
     def to_place(self, replicas: int) -> int:
         """Pods of the template's shape that want a place where the group has so many replicas."""

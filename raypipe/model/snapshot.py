@@ -42,6 +42,8 @@ class ClusterSnapshot:
         gangs: by name. ray_objects: Ray objects seen that can be suspended or resumed and make no gang here.
         alternatives: sets of worker groups, of which `demand` and `gangs` hold the division as it stands.
         pool: the pattern pool that the last plan handed on, or None for a cold start.
+        resource_versions: of the Ray objects that the API server has given one, by ``Kind/namespace/name``: writes rely
+            on them, and no plan depends on them (they change with every heartbeat), so no digest has them.
         error: why the cluster's input cannot be read (then everything else is empty), or None.
     """
 
@@ -72,6 +74,7 @@ class ClusterSnapshot:
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[Note, ...] = ()
     pool: Pool | None = None
+    resource_versions: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -103,7 +106,7 @@ def digest(value: Any) -> str:
 
 def cluster_digest(cluster: ClusterSnapshot) -> str:
     """Digest of what was observed of the cluster; settings and pattern pool have digests of their own."""
-    return digest(dataclasses.replace(cluster, settings=Settings(), pool=None))
+    return digest(dataclasses.replace(cluster, settings=Settings(), pool=None, resource_versions={}))
 
 
 def pool_digest(cluster: ClusterSnapshot) -> str | None:

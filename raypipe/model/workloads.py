@@ -15,7 +15,7 @@ class RayObject:
         admit: annotation ``raypipe.io/admit`` is "true".
         suspendable: whether raypipe may suspend it at all; why_not says why it may not.
         running: some pod of it is bound.
-        annotations_present: the object has a ``metadata.annotations`` mapping.
+        suspend_stated: ``spec.suspend`` is there, so that a patch can test it. annotated: it has annotations.
     """
 
     kind: str
@@ -28,6 +28,8 @@ class RayObject:
     suspendable: bool = False
     why_not: str = ""
     running: bool = False
+    suspend_stated: bool = False
+    annotated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

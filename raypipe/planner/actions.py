@@ -1,4 +1,4 @@
-"""What the plan asks to be done: nodes to buy, Ray objects to suspend or resume, worker groups to scale (`groups`).
+"""What the plan asks to be done: nodes to buy, Ray objects to suspend or resume, worker groups to scale (`writes`).
 
 Only gangs none of whose pods runs are ever suspended, and only where a limit keeps them out; a gang that fits and is
 suspended is resumed. Where a gang cannot be suspended, a note says why.
@@ -14,8 +14,9 @@ from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.model.workloads import RayObject
 from raypipe.planner.decide import Decision
-from raypipe.planner.groups import group_actions
+from raypipe.planner.patches import Change, Operation, annotation_change, json_patch
 from raypipe.planner.refusals import gang_is_out
+from raypipe.planner.writes import group_actions
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
 _SUSPEND = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}
@@ -108,6 +109,7 @@ def _suspend(decision: Decision, ray: RayObject, entry: Unplaced) -> Action:
         set={"spec": {"suspend": True}, "metadata": {"annotations": {SUSPENDED_BY: entry.limit}}},
         precondition={"uid": ray.uid, "spec": {"suspend": False}, "running": False},
         reason=f"{entry.message}; none of its pods runs",
+        patch=_patch(ray, entry.limit),
     )
 
 
@@ -123,4 +125,15 @@ def _resume(decision: Decision, ray: RayObject) -> Action:
         set=change,
         precondition={"uid": ray.uid, "spec": {"suspend": True}},
         reason="the whole gang has a place in this plan",
+        patch=_patch(ray, None),
+    )
+
+
+def _patch(ray: RayObject, limit: str | None) -> tuple[Operation, ...]:
+    """Suspend a Ray object because of a limit, or resume it: None."""
+    suspend = Change(path="/spec/suspend", old=ray.suspended if ray.suspend_stated else None, new=limit is not None)
+    if limit == ray.suspended_by:
+        return json_patch(ray.uid, [suspend])
+    return json_patch(
+        ray.uid, [suspend, annotation_change(SUSPENDED_BY, ray.suspended_by, limit, annotated=ray.annotated)]
     )

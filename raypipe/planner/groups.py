@@ -1,39 +1,22 @@
-"""What the division of a demand among worker groups comes to in the plan: replicas, prices a unit of work, and writes.
+"""What the division of a demand among worker groups comes to in the plan: replicas, and prices a unit of work.
 
 The price of a group is that of a unit of work done by its pods alone, on the kind of node where that is least when it
 is full of them: $/h of the node / pods on it x pods a replica / speed. It tells groups apart; the division itself
-follows from the packing, in which pods share nodes, use free room and keep limits.
-
-Who owns the replicas decides what is written. Without in-tree autoscaling `ScaleWorkerGroup` writes replicas and keeps
-the owner's wish beside them. With it, Ray's autoscaler scales the groups and `BoundWorkerGroup` writes bounds alone: a
-group may not grow beyond its share while a cheaper one of its set can; once those are full, it has the owner's
-``maxReplicas`` again. ``minReplicas`` and ``idleTimeoutSeconds`` stay the owner's: raised, they would keep workers that
-nobody uses.
-
-Both are JSON patches, since ``workerGroupSpecs`` is one list that a merge patch would replace: each write is preceded
-by tests of the object's uid, the group's name at its index and the value that was relied on.
+follows from the packing, in which pods share nodes, use free room and keep limits. What is written for it: `writes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
-from raypipe.model.alternatives import WORK_UNIT, Alternatives, RayTarget, WorkerGroup
-from raypipe.model.plan import DividedGroup, DividedSet, Scope
+from raypipe.model.alternatives import WORK_UNIT, Alternatives, WorkerGroup
+from raypipe.model.plan import DividedGroup, DividedSet
 from raypipe.packing.problem import UNLIMITED
 from raypipe.planner.decide import Decision
-from raypipe.planner.refusals import gang_is_out
 from raypipe.quantities import NANOS_PER_USD
-
-REQUESTED = "raypipe.io/requested-replicas"
-NO_BOUND = 2**31 - 1
-"""maxReplicas where none is stated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,153 +114,3 @@ def _kept(group: WorkerGroup, replicas: int) -> str:
     if not replicas or replicas > group.least:
         return ""
     return f"; {group.kept} run already" if group.kept >= group.low else f"; minReplicas is {group.low}"
-
-
-def group_actions(decision: Decision) -> tuple[Action, ...]:
-    """What is written to worker groups, one action an object; nothing for gangs that are left out."""
-    if decision.scope is not Scope.PENDING:
-        return ()
-    by_target: dict[RayTarget, list[Alternatives]] = {}
-    out = {gang.name for gang in decision.cluster.gangs if gang.copies > 0 and gang_is_out(decision, gang)}
-    for one in decision.cluster.alternatives:
-        if one.key in decision.division and one.owner not in out:
-            by_target.setdefault(one.target, []).append(one)
-    made = [
-        _bounded(decision, target, sets) if sets[0].autoscaling else _scaled(decision, target, sets)
-        for target, sets in by_target.items()
-    ]
-    return tuple(action for action in made if action is not None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Write:
-    """One field of a group: what it is and what it shall be; None: not stated. strategy: workers to delete, or None."""
-
-    group: WorkerGroup
-    field: str
-    old: int | None
-    new: int | None
-    strategy: tuple[str, ...] | None = None
-
-
-def _scaled(decision: Decision, target: RayTarget, sets: Sequence[Alternatives]) -> Action | None:
-    """Replicas as divided, with the owner's wish."""
-    writes: list[_Write] = []
-    wish: dict[str, int | None] = {}
-    written: dict[str, int | None] = {}
-    for one in sets:
-        for group, n in zip(one.groups, replicas_of(decision, one), strict=True):
-            wish[group.name], written[group.name] = group.wish, n
-            if n != group.replicas:
-                surplus = max(0, group.staying + len(group.waiting) - n * group.hosts)
-                delete = group.waiting[:surplus] if n < group.replicas else None
-                writes.append(_Write(group=group, field="replicas", old=group.written, new=n, strategy=delete))
-    if not writes:
-        return None
-    note = {"wish": dict(sorted(wish.items())), "written": dict(sorted(written.items()))}
-    return _action(decision, ActionKind.SCALE_WORKER_GROUP, target, writes, note, _said(decision, sets))
-
-
-def _bounded(decision: Decision, target: RayTarget, sets: Sequence[Alternatives]) -> Action | None:
-    """Most replicas of each group: its share while a cheaper one can still grow, else the owner's."""
-    writes: list[_Write] = []
-    wish: dict[str, int | None] = {}
-    written: dict[str, int | None] = {}
-    for one in sets:
-        replicas = replicas_of(decision, one)
-        for number, group in enumerate(one.groups):
-            most = None if group.high >= NO_BOUND else group.high
-            new = replicas[number] if _is_capped(decision, one, replicas, number) else most
-            if new != most or group.written_bounds[1] != most:
-                wish[group.name], written[group.name] = most, new
-            if new != group.written_bounds[1]:
-                writes.append(_Write(group=group, field="maxReplicas", old=group.written_bounds[1], new=new))
-    if not writes:
-        return None
-    note = {"maxReplicas": {"wish": dict(sorted(wish.items())), "written": dict(sorted(written.items()))}}
-    return _action(decision, ActionKind.BOUND_WORKER_GROUP, target, writes, note, _said(decision, sets))
-
-
-def _is_capped(decision: Decision, one: Alternatives, replicas: Sequence[int], number: int) -> bool:
-    """Whether a group may not grow: some cheaper one of its set still can."""
-    prices = [unit_price(decision, one, group) for group in one.groups]
-    own = prices[number]
-    return any(
-        price is not None
-        and (own is None or price.usd_nanos_per_hour < own.usd_nanos_per_hour * (1 - 1e-9))
-        and n < group.most
-        for group, n, price in zip(one.groups, replicas, prices, strict=True)
-    )
-
-
-def _said(decision: Decision, sets: Sequence[Alternatives]) -> str:
-    told = []
-    for one in sets:
-        before = ", ".join(f"{group.name} {group.replicas}" for group in one.groups)
-        after = ", ".join(f"{group.name} {n}" for group, n in zip(one.groups, replicas_of(decision, one), strict=True))
-        work = f"{one.work_millionths / WORK_UNIT:g}"
-        told.append(f"alternatives {one.name}: {work} units of work cost least as {after} (now {before})")
-    return "; ".join(told)
-
-
-def _action(
-    decision: Decision,
-    kind: ActionKind,
-    target: RayTarget,
-    writes: Sequence[_Write],
-    note: Mapping[str, object],
-    reason: str,
-) -> Action:
-    ref = ObjectRef(kind=target.kind, name=target.name, namespace=target.namespace)
-    text = msgspec.json.encode(note).decode()
-    change: dict[str, Any] = _nested(target, [_changed(write) for write in writes])
-    change["metadata"] = {"annotations": {REQUESTED: text}}
-    relied: list[dict[str, object]] = [{"groupName": write.group.name, write.field: write.old} for write in writes]
-    return Action(
-        id=action_id(decision.decision_id, kind, ref),
-        kind=kind,
-        object=ref,
-        set=change,
-        precondition={"uid": target.uid, **_nested(target, relied)},
-        reason=reason,
-        patch=tuple(_operations(target, writes, text)),
-    )
-
-
-def _changed(write: _Write) -> dict[str, object]:
-    """A group's part of the merge patch, by its name."""
-    change: dict[str, object] = {"groupName": write.group.name, write.field: write.new}
-    if write.strategy is not None:
-        change["scaleStrategy"] = {"workersToDelete": list(write.strategy)}
-    return change
-
-
-def _nested(target: RayTarget, groups: list[dict[str, object]]) -> dict[str, Any]:
-    """Groups under the path of the object's RayCluster spec."""
-    content: Any = groups
-    for step in reversed([*target.path.strip("/").split("/"), "workerGroupSpecs"]):
-        content = {step: content}
-    result: dict[str, Any] = content
-    return result
-
-
-def _operations(target: RayTarget, writes: Sequence[_Write], note: str) -> Iterator[Mapping[str, object]]:
-    """The JSON patch: tests of all that is relied on, then the writes."""
-    if target.uid is not None:
-        yield {"op": "test", "path": "/metadata/uid", "value": target.uid}
-    for write in writes:
-        place = f"{target.path}/workerGroupSpecs/{write.group.index}"
-        yield {"op": "test", "path": f"{place}/groupName", "value": write.group.name}
-        if write.old is not None:
-            yield {"op": "test", "path": f"{place}/{write.field}", "value": write.old}
-    for write in writes:
-        place = f"{target.path}/workerGroupSpecs/{write.group.index}"
-        if write.new is None:
-            yield {"op": "remove", "path": f"{place}/{write.field}"}
-        else:
-            yield {"op": "add", "path": f"{place}/{write.field}", "value": write.new}
-        if write.strategy is not None:
-            yield {"op": "add", "path": f"{place}/scaleStrategy", "value": {"workersToDelete": list(write.strategy)}}
-    if not target.annotated:
-        yield {"op": "add", "path": "/metadata/annotations", "value": {}}
-    yield {"op": "add", "path": "/metadata/annotations/raypipe.io~1requested-replicas", "value": note}

@@ -1,13 +1,14 @@
 """``-o yaml``: what a plan asks to be done, each action as the exact object or patch.
 
-A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``). A change of an object that exists is a merge patch
-of it, complete with the names that say which one, so that each document stands alone; its reason is a comment above it.
-Worker groups are one list, which a merge patch would replace: their change is a JSON patch, under the command that
-carries it out.
+A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``). A change of an object that others write to, too, is
+a JSON patch, which tests first what it relies on; any other is a merge patch, complete with the names of its object.
+Above each document stand its reason and the command that carries it out, once it is in a file of its own; in Git, a
+kustomization takes a JSON patch as it is.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,12 @@ import yaml
 from raypipe.model.actions import Action, ActionKind
 from raypipe.model.plan import ClusterPlan, FleetPlan, Scope
 
-API_VERSIONS: Mapping[str, str] = {"NodeClaim": "karpenter.sh/v1", "RayJob": "ray.io/v1", "RayCluster": "ray.io/v1"}
+API_VERSIONS: Mapping[str, str] = {
+    "NodeClaim": "karpenter.sh/v1",
+    "RayJob": "ray.io/v1",
+    "RayCluster": "ray.io/v1",
+    "RayService": "ray.io/v1",
+}
 """The API each kind of object belongs to."""
 
 
@@ -37,18 +43,32 @@ def _cluster(cluster: ClusterPlan) -> Iterator[str]:
         yield "---\n" + _comment(f"{action.kind} {action.id} in cluster {cluster.name}, {what}: {action.reason}")
         if action.kind is ActionKind.BUY_NODE and "nodeClassRef" not in action.set.get("spec", {}):
             yield _comment("Karpenter wants a nodeClassRef: name one as `nodeClass` in the fleet file")
+        yield _comment(_command(action, cluster.context))
         if action.patch:
-            yield _comment(_command(action))
+            if _is_without_annotations(action):
+                yield _comment(
+                    "read without annotations: refused where it has some (kubectl apply leaves one); plan then from "
+                    "what `kubectl get --output yaml` prints"
+                )
             yield dump(msgspec.to_builtins(action.patch))
         else:
             yield dump(document(action))
 
 
-def _command(action: Action) -> str:
-    """What carries a JSON patch out by hand."""
+def _command(action: Action, context: str | None) -> str:
+    """What carries an action out by hand."""
     target = action.object
-    place = f" --namespace {target.namespace}" if target.namespace else ""
-    return f"kubectl patch {target.kind.lower()} {target.name}{place} --type json --patch-file FILE"
+    place = f" --context {shlex.quote(context)}" if context else ""
+    if action.kind is ActionKind.BUY_NODE:
+        return f"kubectl{place} create --filename FILE"
+    place += f" --namespace {target.namespace}" if target.namespace else ""
+    kind = "json" if action.patch else "merge"
+    return f"kubectl{place} patch {target.kind.lower()} {target.name} --type {kind} --patch-file FILE"
+
+
+def _is_without_annotations(action: Action) -> bool:
+    """Whether the patch adds the first annotations of its object."""
+    return any((one["op"], one["path"]) == ("test", "/metadata/annotations") for one in action.patch)
 
 
 def document(action: Action) -> dict[str, Any]:

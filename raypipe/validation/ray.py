@@ -13,6 +13,7 @@ from raypipe.model.actions import Action, ActionKind
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.workloads import Gang, RayObject
 from raypipe.validation.ground import Ground
+from raypipe.validation.patches import tests_of, tried
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
 SUSPENDED = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}
@@ -88,3 +89,28 @@ def _action(action: Action, gang: Gang, ray: RayObject, plan: ClusterPlan) -> It
         yield f"sets {dict(action.set)}, not {patches[0] if patches else 'what a limit asks for'}"
     if any(action.precondition.get(key, "nothing") != value for key, value in relied.items()):
         yield f"relies on {dict(action.precondition)}, not on {dict(relied)}"
+    yield from _patch(action, ray)
+
+
+def _patch(action: Action, ray: RayObject) -> Iterator[str]:
+    """Whether the JSON patch does what `set` says, after tests of what it relies on."""
+    document = _document(ray)
+    yield from tried(action.patch, document)
+    if ray.uid is not None and tests_of(action.patch).get("/metadata/uid") != ray.uid:
+        yield "is written without a test of the uid"
+    wanted = _document(ray)
+    wanted["spec"]["suspend"] = action.set.get("spec", {}).get("suspend")
+    for name, value in action.set.get("metadata", {}).get("annotations", {}).items():
+        wanted["metadata"].setdefault("annotations", {})[name] = value
+        if value is None:
+            del wanted["metadata"]["annotations"][name]
+    if document != wanted:
+        yield f"its patch makes {document}, not {wanted}"
+
+
+def _document(ray: RayObject) -> dict[str, Any]:
+    """The object as far as it is known."""
+    metadata: dict[str, Any] = {"uid": ray.uid}
+    if ray.annotated or ray.suspended_by is not None:
+        metadata["annotations"] = {} if ray.suspended_by is None else {SUSPENDED_BY: ray.suspended_by}
+    return {"metadata": metadata, "spec": {"suspend": ray.suspended} if ray.suspend_stated else {}}

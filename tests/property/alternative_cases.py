@@ -121,8 +121,7 @@ def divisible_snapshot(one: Divisible) -> FleetSnapshot:
             high=group.high,
             wish=group.replicas,
             replicas=group.replicas,
-            written=group.replicas,
-            written_bounds=(group.low, group.high),
+            stated={"replicas": group.replicas, "minReplicas": group.low, "maxReplicas": group.high},
         )
         for number, group in enumerate(one.groups)
     )

@@ -18,7 +18,8 @@ from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import FleetSnapshot
 from raypipe.validation import check_plan
 from tests.unit.planner.builders import catalog_in
-from tests.unit.planner.test_alternatives import OFFERINGS, T4S, TYPES, autoscaled, ray_cluster, snapshot
+from tests.unit.planner.test_alternatives import OFFERINGS, T4S, TYPES, ray_cluster, snapshot
+from tests.unit.planner.test_writes import autoscaled
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_bound_that_is_neither_share_nor_the_owners_is_refused(catalog: Catalo
     fleet = FleetSnapshot(clusters=(snapshot(autoscaled(*T4S)),))
     document = json.loads(plan_fleet(fleet, catalog).to_json())
     (action,) = (one for one in document["clusters"][0]["actions"] if one["kind"] == "BoundWorkerGroup")
-    next(one for one in action["patch"] if one["path"].endswith("maxReplicas"))["value"] = 1
+    next(one for one in action["patch"] if one["op"] == "add" and one["path"].endswith("maxReplicas"))["value"] = 1
     with pytest.raises(InvalidPlanError, match="at most 1 of l4, neither share nor the owner's"):
         check_plan(FleetPlan.from_json(json.dumps(document)), fleet, catalog)
 

@@ -129,6 +129,7 @@ API = {
     "StorageClass": "storage.k8s.io/v1",
     "NodePool": "karpenter.sh/v1",
     "PriorityClass": "scheduling.k8s.io/v1",
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1",
 }
 
 

@@ -218,4 +218,7 @@ def test_bounds_are_the_owners_where_raypipe_has_written_them() -> None:
     groups = [group("l4", 2, maxReplicas=2), group("t4", 3, maxReplicas=4)]
     one = only_set(read(cluster(*groups, annotations={REQUESTED: note}, enableInTreeAutoscaling=True)))
     assert one.autoscaling
-    assert [(g.name, g.high, g.written_bounds) for g in one.groups] == [("l4", 8, (None, 2)), ("t4", 4, (None, 4))]
+    assert [(g.name, g.high, g.owners, g.stated["maxReplicas"]) for g in one.groups] == [
+        ("l4", 8, {"maxReplicas": 8}, 2),
+        ("t4", 4, {}, 4),
+    ]

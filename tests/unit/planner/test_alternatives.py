@@ -17,6 +17,7 @@ from raypipe.catalog import Catalog
 from raypipe.model.actions import Action, ActionKind
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.snapshot import ClusterSnapshot
+from tests.patches import patched
 from tests.unit.manifests.builders import Object, container, node, pod, ray_spec, read, template, thing
 from tests.unit.planner.builders import catalog_in, planned_fleet
 
@@ -86,21 +87,10 @@ def workers_cost(plan: ClusterPlan) -> float:
     return round(plan.usd_per_hour.after - 0.2, 9)
 
 
-def patched(document: Object, action: Action) -> Object:
-    """What becomes of an object when the JSON patch is carried out."""
-    document = copy.deepcopy(document)
-    for operation in action.patch:
-        *way, last = [step.replace("~1", "/") for step in operation["path"].strip("/").split("/")]
-        place: Any = document
-        for step in way:
-            place = place[int(step)] if isinstance(place, list) else place[step]
-        if operation["op"] == "test":
-            assert place[last] == operation["value"], operation
-        elif operation["op"] == "remove":
-            del place[last]
-        else:
-            place[last] = copy.deepcopy(operation["value"])
-    return document
+def carried_out(document: Object, action: Action) -> Object:
+    """What becomes of an object when the action's patch is carried out."""
+    result: Object = patched(document, action.patch)
+    return result
 
 
 TWO_BY_TWO = (group("two", 2, "2", gpus=2, on=on_gpu("t4")), group("four", 0, "4", gpus=4, on=on_gpu("t4")))
@@ -155,20 +145,19 @@ def test_replicas_are_written_by_a_json_patch_that_keeps_the_wish(catalog: Catal
     assert action.patch == (
         {"op": "test", "path": "/metadata/uid", "value": "u-1"},
         {"op": "test", "path": "/spec/workerGroupSpecs/0/groupName", "value": "l4"},
-        {"op": "test", "path": "/spec/workerGroupSpecs/0/replicas", "value": 2},
         {"op": "test", "path": "/spec/workerGroupSpecs/1/groupName", "value": "t4"},
+        {"op": "test", "path": "/spec/workerGroupSpecs/0/replicas", "value": 2},
         {"op": "test", "path": "/spec/workerGroupSpecs/1/replicas", "value": 0},
+        {"op": "test", "path": "/metadata/annotations", "value": None},
         {"op": "add", "path": "/spec/workerGroupSpecs/0/replicas", "value": 0},
-        {"op": "add", "path": "/spec/workerGroupSpecs/0/scaleStrategy", "value": {"workersToDelete": []}},
         {"op": "add", "path": "/spec/workerGroupSpecs/1/replicas", "value": 3},
-        {"op": "add", "path": "/metadata/annotations", "value": {}},
-        {"op": "add", "path": "/metadata/annotations/raypipe.io~1requested-replicas", "value": note},
+        {"op": "add", "path": "/metadata/annotations", "value": {REQUESTED: note}},
     )
     assert action.set == {
         "metadata": {"annotations": {REQUESTED: note}},
         "spec": {
             "workerGroupSpecs": [
-                {"groupName": "l4", "replicas": 0, "scaleStrategy": {"workersToDelete": []}},
+                {"groupName": "l4", "replicas": 0},
                 {"groupName": "t4", "replicas": 3},
             ]
         },
@@ -183,7 +172,7 @@ def test_replicas_are_written_by_a_json_patch_that_keeps_the_wish(catalog: Catal
 def test_a_plan_that_was_carried_out_asks_for_nothing_more(catalog: Catalog) -> None:
     before = ray_cluster(*T4S)
     plan = plan_of(catalog, before)
-    after = patched(before, writes(plan)[0])
+    after = carried_out(before, writes(plan)[0])
     again = plan_of(catalog, after)
     assert (replicas(again), writes(again)) == (replicas(plan), [])
     assert again.usd_per_hour == plan.usd_per_hour
@@ -191,13 +180,13 @@ def test_a_plan_that_was_carried_out_asks_for_nothing_more(catalog: Catalog) -> 
 
 
 def test_a_wish_comes_back_when_prices_do(catalog: Catalog, tmp_path: Path) -> None:
-    written = patched(ray_cluster(*T4S), writes(plan_of(catalog, ray_cluster(*T4S)))[0])
+    written = carried_out(ray_cluster(*T4S), writes(plan_of(catalog, ray_cluster(*T4S)))[0])
     (tmp_path / "dear").mkdir()
     dearer = OFFERINGS.replace("g4dn.xlarge,on-demand,0.5", "g4dn.xlarge,on-demand,0.9")
     dear = catalog_in(tmp_path / "dear", TYPES, dearer)
     plan = plan_of(dear, written)
     assert replicas(plan) == {"l4": 2, "t4": 0}
-    back = patched(written, writes(plan)[0])
+    back = carried_out(written, writes(plan)[0])
     assert json.loads(back["metadata"]["annotations"][REQUESTED]) == {
         "wish": {"l4": 2, "t4": 0},
         "written": {"l4": 2, "t4": 0},
@@ -295,42 +284,8 @@ def test_a_ray_job_is_divided_before_it_starts(catalog: Catalog) -> None:
     plan = plan_of(catalog, job)
     kinds = [one.kind for one in plan.actions if one.kind is not ActionKind.BUY_NODE]
     assert kinds == [ActionKind.SCALE_WORKER_GROUP, ActionKind.RESUME_RAY_JOB]
-    after = patched(job, writes(plan)[0])
+    after = carried_out(job, writes(plan)[0])
     assert [one["replicas"] for one in after["spec"]["rayClusterSpec"]["workerGroupSpecs"]] == [0, 3]
-
-
-# Ray's own autoscaler
-
-
-def autoscaled(*groups: Object, **metadata: Any) -> Object:
-    return ray_cluster(*groups, metadata=metadata, enableInTreeAutoscaling=True)
-
-
-def test_with_rays_autoscaler_only_bounds_are_written(catalog: Catalog) -> None:
-    before = autoscaled(T4S[0], group("t4", 0, "0.7", gpus=1, on=on_gpu("t4"), maxReplicas=9))
-    plan = plan_of(catalog, before)
-    assert replicas(plan) == {"l4": 0, "t4": 3}
-    (action,) = writes(plan)
-    assert action.kind is ActionKind.BOUND_WORKER_GROUP
-    note = '{"maxReplicas":{"wish":{"l4":null},"written":{"l4":0}}}'
-    assert action.patch == (
-        {"op": "test", "path": "/spec/workerGroupSpecs/0/groupName", "value": "l4"},
-        {"op": "add", "path": "/spec/workerGroupSpecs/0/maxReplicas", "value": 0},
-        {"op": "add", "path": "/metadata/annotations", "value": {}},
-        {"op": "add", "path": "/metadata/annotations/raypipe.io~1requested-replicas", "value": note},
-    )
-
-
-def test_a_bound_is_taken_back_when_the_cheaper_group_is_full(catalog: Catalog) -> None:
-    """The t4 may have three, and Ray wants more work done than they do: the l4 may grow again."""
-    note = '{"maxReplicas":{"wish":{"l4":null},"written":{"l4":0}}}'
-    t4 = group("t4", 3, "0.7", gpus=1, on=on_gpu("t4"), maxReplicas=3)
-    l4 = group("l4", 0, gpus=1, on=on_gpu("l4"), maxReplicas=0)
-    before = autoscaled(l4, t4, annotations={REQUESTED: note})
-    (action,) = writes(plan_of(catalog, before))
-    after = patched(before, action)
-    assert "maxReplicas" not in after["spec"]["workerGroupSpecs"][0]
-    assert writes(plan_of(catalog, after)) == []
 
 
 def test_groups_stay_as_they_stand_where_clusters_share_what_is_scarce(catalog: Catalog) -> None:

@@ -77,4 +77,21 @@ def test_a_change_of_worker_groups_is_a_json_patch_under_the_command_that_carrie
     text = render(fleet_plan(cluster(actions=(scale,))))
     assert documents(text) == [list(patch)]
     assert "# ScaleWorkerGroup 0123456789ab in cluster research, JSON patch: alternatives gpus\n" in text
-    assert "# kubectl patch raycluster demo --namespace ml --type json --patch-file FILE\n" in text
+    assert "# kubectl --namespace ml patch raycluster demo --type json --patch-file FILE\n" in text
+
+
+def test_a_patch_of_an_object_without_annotations_says_when_it_is_refused() -> None:
+    first = {"op": "test", "path": "/metadata/annotations", "value": None}
+    action = Action(
+        id="0123456789ab",
+        kind=ActionKind.RESUME_RAY_JOB,
+        object=ObjectRef(kind="RayJob", name="late", namespace="ml"),
+        patch=(first, {"op": "add", "path": "/metadata/annotations", "value": {"a": "b"}}),
+    )
+    assert "# read without annotations: refused where it has some" in render(fleet_plan(cluster(actions=(action,))))
+
+
+def test_the_command_names_the_context_of_a_live_cluster() -> None:
+    text = render(fleet_plan(cluster(context="arn:aws:eks:us east", actions=(buy(node()), SUSPEND))))
+    assert "# kubectl --context 'arn:aws:eks:us east' create --filename FILE\n" in text
+    assert "# kubectl --context 'arn:aws:eks:us east' --namespace ml patch rayjob late --type merge --patch" in text
