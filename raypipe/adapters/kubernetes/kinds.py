@@ -2,7 +2,7 @@
 
 Secrets and ConfigMaps are not among them. A kind that the server does not have (its operator is not installed, or the
 server is older) is a note; one that may not be listed is an error, because half of a cluster is not planned as if it
-were all. Only kinds that are merely counted may be forbidden.
+were all. Only kinds that are merely counted, or of use and not needed, may be forbidden.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Kind:
     Attributes:
         version: of its API group ("" is the core group) that is read where it is served.
         selector: a field selector for the objects that matter.
-        counted: only counted, so that a server that forbids to list it is no error.
+        counted: only counted, or of use and not needed, so that a server that forbids to list it is no error.
         last: listed after the others (`looking`).
     """
 
@@ -37,6 +37,9 @@ class Kind:
 
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 """Pods that are over want nothing and hold nothing; there may be many."""
+
+RAY_CLUSTERS = "metadata.name=rayclusters.ray.io"
+"""The one definition that says which fields the server keeps of a worker group; all of them are megabytes."""
 
 KINDS: tuple[Kind, ...] = (
     Kind(name="Pod", group="", version="v1", plural="pods", selector=UNFINISHED),
@@ -56,6 +59,14 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="RayCluster", group="ray.io", version="v1", plural="rayclusters"),
     Kind(name="RayJob", group="ray.io", version="v1", plural="rayjobs"),
     Kind(name="RayService", group="ray.io", version="v1", plural="rayservices"),
+    Kind(
+        name="CustomResourceDefinition",
+        group="apiextensions.k8s.io",
+        version="v1",
+        plural="customresourcedefinitions",
+        selector=RAY_CLUSTERS,
+        counted=True,
+    ),
     Kind(name="LeaderWorkerSet", group="leaderworkerset.x-k8s.io", version="v1", plural="leaderworkersets"),
     Kind(name="PodGroup", group="scheduling.x-k8s.io", version="v1alpha1", plural="podgroups"),
     Kind(name="PodGroup", group="scheduling.run.ai", version="v2alpha2", plural="podgroups"),
