@@ -3,7 +3,7 @@
 Who is who: a driver (`connection`) asks the one `coordinator` of the cluster for a plan; it runs `plan_fleet`, as any
 process would, with an executor (`pool`) that deals the clusters out to `planner_shard`s. A `price_scout` keeps the
 catalogue of the day. `runtime` starts Ray or joins it, and leaves nothing behind. What travels between them, and how,
-is `parcels`.
+is `parcels`; what the driver plans while Ray starts, `meanwhile`.
 
 Nothing here is needed for a plan: take all of it away and the same plan comes out, later. So any of these processes may
 die at any time, and its work is simply done again.

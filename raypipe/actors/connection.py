@@ -19,10 +19,11 @@ from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.actors.coordinator import NAME, NAMESPACE, CoordinatorActor, State
+from raypipe.actors.meanwhile import Meanwhile
 from raypipe.actors.parcels import Missing, Packed, pack, unpack_whole
 from raypipe.actors.price_scout import NAME as SCOUT_NAME
 from raypipe.actors.price_scout import PriceScoutActor, Published
-from raypipe.actors.runtime import connect
+from raypipe.actors.runtime import Runtime, connect, starts_here
 from raypipe.catalog import Catalog
 from raypipe.catalog.versions import Version
 from raypipe.errors import ClusterError
@@ -39,21 +40,28 @@ ASK_EVERY_S = 0.25
 """How often progress is asked for, and `stop`."""
 
 BATCH_BYTES = 4 * 2**20
-"""Snapshots sent at once: what the object store holds of a fleet of any size."""
+"""Snapshots or answers sent at once: what the object store holds of a fleet of any size."""
 
 
 class Connection:
     """A running Ray with its Coordinator; close it. `version` is raypipe's."""
 
     def __init__(self, address: str | None, version: str, shards: int | None = None) -> None:
-        self._runtime = connect(address, shards)
-        self._version, self._shards = version, shards
+        self._address, self._version, self._shards = address, version, shards
+        self._runtime: Runtime | None = None
         self._coordinator: Any = None
         self._own = False
         self._scout: Any = None
 
+    def _joined(self) -> Runtime:
+        """Ray, started or joined when it is first needed."""
+        self._runtime = self._runtime or connect(self._address, self._shards)
+        return self._runtime
+
     def close(self) -> None:
         """End the actors that are ours alone, and leave Ray as it was found."""
+        if self._runtime is None:
+            return
         ours = [self._coordinator if self._own else None, None if self._runtime.shared else self._scout]
         for actor in ours:
             if actor is not None and ray.is_initialized():
@@ -74,10 +82,11 @@ class Connection:
 
         Raises what that raises, and ClusterError where Ray cannot be used.
         """
+        answers = self._answered_meanwhile(fleet, catalog, progress, stop, options)
         packed = pack((fleet, catalog, options))
         for attempt in range(ATTEMPTS):
             try:
-                return self._asked(packed, progress or (lambda _: None), stop or (lambda: False))
+                return self._asked(packed, answers, progress or (lambda _: None), stop or (lambda: False))
             except RayTaskError as error:
                 raise (error.cause or error) from None
             except ActorUnavailableError:
@@ -88,6 +97,24 @@ class Connection:
             except RayError as error:
                 raise ClusterError(f"Ray: {str(error).strip().splitlines()[0]:.300}") from error
         raise ClusterError(f"Ray: the Coordinator died {ATTEMPTS} times in a row: see the logs of Ray")
+
+    def _answered_meanwhile(
+        self,
+        fleet: FleetSnapshot,
+        catalog: Catalog,
+        progress: Callable[[str], None] | None,
+        stop: Callable[[], bool] | None,
+        options: Mapping[str, Any],
+    ) -> Mapping[str, bytes]:
+        """Have the Coordinator there, and what could be planned here until it was."""
+        if self._runtime is not None or not starts_here(self._address):
+            return {}
+        meanwhile = Meanwhile(fleet, catalog, progress, stop or (lambda: False), options)
+        try:
+            self._found()
+        finally:
+            answers = meanwhile.enough()
+        return answers
 
     def catalog_of_the_day(self, folder: str, last: Version | None) -> Version:
         """What the PriceScout believes of a folder of this machine; a new one goes on from `last`.
@@ -108,9 +135,10 @@ class Connection:
     def _scouting(self, last: Version | None) -> Any:
         """The PriceScout of this machine, made where there is none and told what was believed last."""
         if self._scout is None:
+            shared = self._joined().shared
             node = ray.get_runtime_context().get_node_id()
             options: dict[str, Any] = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
-            if self._runtime.shared:
+            if shared:
                 name = f"{SCOUT_NAME}-{self._version}-{node}"
                 options |= {"name": name, "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached"}
             self._scout = PriceScoutActor.options(**options).remote()
@@ -145,13 +173,14 @@ class Connection:
     def _found(self) -> Any:
         """The Coordinator, made where there is none; ClusterError for one of another version."""
         if self._coordinator is None:
+            shared = self._joined().shared
             coordinator: Any
             try:
                 coordinator = ray.get_actor(NAME, NAMESPACE)
                 self._own = False
             except ValueError:
-                coordinator = self._made()
-                self._own = not self._runtime.shared
+                coordinator = self._made(shared)
+                self._own = not shared
             version: str = ray.get(coordinator.version.remote())
             if version != self._version:
                 raise ClusterError(
@@ -161,15 +190,23 @@ class Connection:
             self._coordinator = coordinator
         return self._coordinator
 
-    def _made(self) -> Any:
+    def _made(self, shared: bool) -> Any:
         options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "get_if_exists": True, "max_restarts": -1}
-        if self._runtime.shared:
+        if shared:
             options["lifetime"] = "detached"
         return CoordinatorActor.options(**options).remote(self._version, self._shards)
 
-    def _asked(self, packed: Packed, progress: Callable[[str], None], stop: Callable[[], bool]) -> FleetPlan:
-        """Ask for the plan and send what is missing, until the plan comes."""
+    def _asked(
+        self,
+        packed: Packed,
+        answers: Mapping[str, bytes],
+        progress: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> FleetPlan:
+        """Ask for the plan and send what is missing, until the plan comes; `answers`: what is known of it already."""
         coordinator, request = self._found(), uuid.uuid4().hex
+        for part in batches(answers):
+            ray.get(coordinator.remember.remote(part))
         for _ in range(ATTEMPTS):
             answer = self._waited(coordinator, request, packed, progress, stop)
             if not isinstance(answer, Missing):

@@ -98,6 +98,12 @@ class Coordinator:
             self._catalogs.keep(digest, ray.put(catalog))
 
     @ray.method(concurrency_group="io")
+    def remember(self, answers: Mapping[str, bytes]) -> None:
+        """Take in answers to calls, by the digests of these, that were found elsewhere."""
+        for digest, payload in answers.items():
+            self._memo.keep(digest, payload)
+
+    @ray.method(concurrency_group="io")
     def told(self, request: str) -> str:
         """The last line of progress of a request."""
         if not self._pool.ready():

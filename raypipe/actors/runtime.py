@@ -48,7 +48,7 @@ def connect(address: str | None, cpus: int | None) -> Runtime:
 
     if ray.is_initialized():
         return Runtime(started=False, shared=address is not None)
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    where = _where(address)
     if where != "local":
         _reachable(where)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -59,6 +59,17 @@ def connect(address: str | None, cpus: int | None) -> Runtime:
         ray.shutdown()
         raise ClusterError(f"Ray at {where}: {_words(error)}") from error
     return Runtime(started=True, shared=address is not None)
+
+
+def starts_here(address: str | None) -> bool:
+    """Whether `connect` would start a Ray, and not join one."""
+    import ray
+
+    return not ray.is_initialized() and _where(address) == "local"
+
+
+def _where(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS") or "local"
 
 
 def _reachable(where: str) -> None:

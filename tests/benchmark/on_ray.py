@@ -150,7 +150,7 @@ def grown(fleet: FleetSnapshot, count: int) -> FleetSnapshot:
 
 def planned(planner: raypipe.Planner, fleet: FleetSnapshot) -> tuple[float, FleetPlan, float]:
     """Seconds, plan, and the most MiB of this process and the Coordinator; Ray is started before."""
-    planner._connected()
+    planner._connected().state()
     begun = time.perf_counter()
     plan = planner.plan(fleet)
     seconds = time.perf_counter() - begun
