@@ -72,6 +72,9 @@ def demand_of(objects: Objects, settings: Settings) -> Demand:
     _cron_jobs(objects, reader, left_out)
     live = LivePods(objects, reader, keys, lambda pod, spec: _reason(pod, spec, settings))
     live.count_all(left_out)
+    for one, workload in ray:
+        for name in workload.marks:  # what a set of worker groups wants is its work, and no more pods than do that
+            keys.of_owner(name, one).drop_surplus()
     demand.daemonsets = [_daemonset(one, reader) for one in objects.of("DaemonSet") if not one.deleting]
     for key in keys:
         demand.groups += _groups(key, keys, left_out)

@@ -46,6 +46,7 @@ class Key:
         live: live pods. bound: of them, those bound to a node. unbound: those to be placed, by id of specification;
             wanted pods with a specification of their own are live once all pods are counted.
         members: its live pods by name; None: nobody asks for them.
+        surplus: live pods that are not counted any more, since more wait than are wanted (`drop_surplus`).
     """
 
     key: str
@@ -60,11 +61,20 @@ class Key:
     bound: int = 0
     unbound: Counter[int] = field(default_factory=Counter)
     members: dict[str, Member] | None = None
+    surplus: int = 0
 
     @property
     def missing(self) -> int:
         """Pods still to be created."""
         return max(0, self.wanted - self.live)
+
+    def drop_surplus(self) -> None:
+        """Count no pods of the template's shape that wait beyond what is wanted: they are about to be deleted."""
+        mark = id(self.template)
+        self.surplus = max(0, min(self.unbound[mark], self.live - self.wanted))
+        if self.surplus:
+            self.unbound[mark] -= self.surplus
+            self.live -= self.surplus
 
 
 class Keys:

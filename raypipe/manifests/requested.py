@@ -113,7 +113,7 @@ def _group(key: Key, mark: Mark) -> WorkerGroup:
     started = {one.replica for one in members.values() if one.replica and not one.waits}
     waiting = {name: one for name, one in members.items() if one.waits}
     may_go = sorted((one.replica, name) for name, one in waiting.items() if one.replica not in started)
-    meant = max(0, len(waiting) - unplaced)  # for nodes on their way, which ask for a number of them
+    meant = max(0, len(waiting) - unplaced - key.surplus)  # for nodes on their way, which ask for a number of them
     strategy = mark.group.plain("scaleStrategy")
     return WorkerGroup(
         name=mark.group_name,
@@ -129,7 +129,7 @@ def _group(key: Key, mark: Mark) -> WorkerGroup:
         stated=_stated(mark),
         scale_strategy=strategy if isinstance(strategy, dict) else None,
         gone=tuple(name for name in _to_delete(mark) if name not in members),
-        live=key.live,
+        live=key.live + key.surplus,
         staying=key.live - unplaced,
         started=len(started),
         waiting=tuple(name for _, name in may_go[meant:]),

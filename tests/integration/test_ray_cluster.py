@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
 import raypipe
 from raypipe.manifests.objects import GROUPS
+from tests.integration.kuberay_schema import Schema, definitions, problems, schema_of
 
 FILE = Path(__file__).parents[2] / "ray_cluster.yaml"
 OBJECTS = {one["kind"]: one for one in yaml.safe_load_all(FILE.read_text(encoding="utf-8"))}
-KUBERAY = "github.com/ray-project/kuberay/ray-operator@v1.6.2"
-
-type Schema = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    """KubeRay's schema of a RayCluster, from its Go module; fields that it does not know are errors in it."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("no Go on this machine, which fetches KubeRay's schema")
-    environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "on"}
-    done = subprocess.run(
-        [go, "mod", "download", "-json", KUBERAY], capture_output=True, text=True, timeout=120, env=environment
-    )
-    if done.returncode != 0:
-        pytest.skip(f"{KUBERAY} cannot be had: {done.stdout.strip()[-200:]}")
-    folder = Path(json.loads(done.stdout)["Dir"])
-    definition = yaml.load(
-        (folder / "config/crd/bases/ray.io_rayclusters.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-    )
-    (served,) = (one for one in definition["spec"]["versions"] if one["name"] == "v1")
-    return closed(served["schema"]["openAPIV3Schema"])
-
-
-def closed(schema: Schema) -> Schema:
-    """The schema without room for fields that it does not name, as the API server prunes them."""
-    made = {key: closed(value) if isinstance(value, dict) else value for key, value in schema.items()}
-    if isinstance(made.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        made["additionalProperties"] = False
-    return made
-
-
-def problems(schema: Schema, cluster: Any) -> list[str]:
-    spec = schema["properties"]["spec"]
-    return [error.message for error in jsonschema.Draft7Validator(spec).iter_errors(cluster["spec"])]
+    """KubeRay's schema of a RayCluster."""
+    return schema_of(definitions()["RayCluster"])
 
 
 def test_kuberay_takes_it(schema: Schema) -> None:

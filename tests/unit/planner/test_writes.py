@@ -144,6 +144,15 @@ def test_of_as_many_workers_as_nodes_are_on_their_way_for_none_is_deleted(catalo
     assert entries(carried_out(one, only_write(plan)))["l4"]["scaleStrategy"] == {"workersToDelete": ["b"]}
 
 
+def test_workers_that_wait_beyond_their_replicas_are_nobodys_demand(catalog: Catalog) -> None:
+    """KubeRay has not deleted them yet; nothing is bought for them, and nothing more is written."""
+    note = '{"wish":{"l4":2,"t4":0},"written":{"l4":0,"t4":3}}'
+    one = ray_cluster(l4(0), t4(3), metadata={"uid": "u", "annotations": {REQUESTED: note}})
+    plan = plan_of(catalog, one, member("a", "l4", one), member("b", "l4", one))
+    assert (replicas(plan), writes(plan)) == ({"l4": 0, "t4": 3}, [])
+    assert sum(node.added.get("RayCluster/default/demo/worker/l4", 0) for node in plan.nodes) == 0
+
+
 def test_a_replica_of_several_hosts_goes_whole_and_not_where_one_of_them_runs(catalog: Catalog) -> None:
     one = ray_cluster(l4(2, numOfHosts=2), group("t4", 0, "0.8", gpus=1, on=on_gpu("t4")), metadata={"uid": "u"})
     of = {"a-1": "r-2", "a-2": "r-1", "b-1": "r-2", "b-2": "r-1"}
