@@ -293,6 +293,9 @@ def test_who_comes_first_is_not_overtaken(catalog: Catalog) -> None:
         pytest.param(lambda actions: actions.pop(), "suspended and placed: no ResumeRayJob", id="not resumed"),
         pytest.param(lambda actions: actions[-1]["set"].pop("metadata"), "ResumeRayJob of big: sets", id="mark kept"),
         pytest.param(lambda actions: actions[-1]["precondition"].update(uid="x"), "relies on", id="another's uid"),
+        pytest.param(lambda actions: actions[-1]["patch"].pop(0), "without a test of the uid", id="any uid"),
+        pytest.param(lambda actions: actions[-1]["patch"].pop(), "its patch makes", id="mark kept by the patch"),
+        pytest.param(lambda actions: actions[-1]["patch"].pop(1), "without a test of its old", id="whatever it was"),
     ],
 )
 def test_a_gang_that_is_placed_is_resumed(

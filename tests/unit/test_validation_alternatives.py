@@ -19,7 +19,7 @@ from raypipe.model.snapshot import FleetSnapshot
 from raypipe.validation import check_plan
 from tests.unit.planner.builders import catalog_in
 from tests.unit.planner.test_alternatives import OFFERINGS, T4S, TYPES, ray_cluster, snapshot
-from tests.unit.planner.test_writes import autoscaled
+from tests.unit.planner.test_writes import PRIORITY, autoscaled, second, served
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 @pytest.fixture(scope="module")
 def fleet() -> FleetSnapshot:
     """Two l4 asked for; three t4 do the work for less."""
-    return FleetSnapshot(clusters=(snapshot(ray_cluster(*T4S, metadata={"uid": "u"})),))
+    return FleetSnapshot(clusters=(snapshot(ray_cluster(*T4S, metadata={"uid": "u", "resourceVersion": "7"})),))
 
 
 def groups(cluster: Any) -> Any:
@@ -48,6 +48,14 @@ def operation(cluster: Any, op: str, path: str) -> Any:
 
 def without(cluster: Any, op: str, path: str) -> None:
     written(cluster)["patch"].remove(operation(cluster, op, path))
+
+
+def deletes(cluster: Any, name: str) -> None:
+    path = f"{L4}/scaleStrategy"
+    written(cluster)["patch"] += [
+        {"op": "test", "path": path, "value": None},
+        {"op": "add", "path": path, "value": {"workersToDelete": [name]}},
+    ]
 
 
 L4 = "/spec/workerGroupSpecs/0"
@@ -71,6 +79,13 @@ T4 = "/spec/workerGroupSpecs/1"
         (lambda c: without(c, "test", f"{L4}/replicas"), "written without a test of its old value"),
         (lambda c: without(c, "test", f"{T4}/groupName"), "group t4 is written without a test of its name"),
         (lambda c: without(c, "test", "/metadata/uid"), "without a test of the uid"),
+        (lambda c: without(c, "test", "/metadata/resourceVersion"), "without a test of the resourceVersion"),
+        (lambda c: without(c, "test", "/metadata/annotations"), "written without a test of its old value"),
+        (lambda c: deletes(c, "w-1"), "workers of l4 are to be deleted that do not wait: w-1"),
+        (
+            lambda c: written(c)["patch"].append({"op": "add", "path": f"{T4}/maxReplicas", "value": 3}),
+            "bounds of t4 are not the owner's",
+        ),
         (
             lambda c: operation(c, "add", f"{T4}/replicas").update(path="/spec/workerGroupSpecs/7/replicas"),
             "nothing is",
@@ -95,6 +110,40 @@ def test_a_bound_that_is_neither_share_nor_the_owners_is_refused(catalog: Catalo
     (action,) = (one for one in document["clusters"][0]["actions"] if one["kind"] == "BoundWorkerGroup")
     next(one for one in action["patch"] if one["op"] == "add" and one["path"].endswith("maxReplicas"))["value"] = 1
     with pytest.raises(InvalidPlanError, match="at most 1 of l4, neither share nor the owner's"):
+        check_plan(FleetPlan.from_json(json.dumps(document)), fleet, catalog)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("idleTimeoutSeconds", 5, "l4 goes after 5 idle seconds, neither setting nor the owner's"),
+        ("minReplicas", 1, "replicas or minReplicas of l4 are written"),
+        ("priority", 9, "priorities of RayCluster/default/demo/s are not in the order of its prices"),
+    ],
+)
+def test_what_the_autoscaler_would_be_told_wrongly_is_refused(
+    field: str, value: int, said: str, catalog: Catalog
+) -> None:
+    fleet = FleetSnapshot(clusters=(snapshot(second(*T4S), served(**PRIORITY)),))
+    plan = plan_fleet(fleet, catalog)
+    check_plan(plan, fleet, catalog)
+    document = json.loads(plan.to_json())
+    (action,) = (one for one in document["clusters"][0]["actions"] if one["kind"] == "BoundWorkerGroup")
+    path = f"{L4}/{field}"
+    action["patch"] += [
+        {"op": "test", "path": path, "value": None},
+        {"op": "add", "path": path, "value": value},
+    ]
+    with pytest.raises(InvalidPlanError, match=re.escape(said)):
+        check_plan(FleetPlan.from_json(json.dumps(document)), fleet, catalog)
+
+
+def test_an_owners_bound_that_nobody_would_remember_is_refused(catalog: Catalog) -> None:
+    fleet = FleetSnapshot(clusters=(snapshot(autoscaled(*T4S)),))
+    document = json.loads(plan_fleet(fleet, catalog).to_json())
+    (action,) = (one for one in document["clusters"][0]["actions"] if one["kind"] == "BoundWorkerGroup")
+    action["patch"] = [one for one in action["patch"] if one["path"] != "/metadata/annotations"]
+    with pytest.raises(InvalidPlanError, match="maxReplicas of l4, None, is lost"):
         check_plan(FleetPlan.from_json(json.dumps(document)), fleet, catalog)
 
 
