@@ -1,13 +1,14 @@
 """Nodes that exist, seen as if they were offerings: their facts and price from labels and catalogue.
 
 The catalogue knows best; where it does not have the type, or the GPUs were attached to a type without any, the labels
-tell (GKE's, Karpenter's, GPU feature discovery's). A price that nobody knows is None, never 0.
+tell (GKE's, Karpenter's, GPU feature discovery's). A price that nobody knows is None, never 0. A node on its way is
+what its claim tells of it, and for the rest what the catalogue says of its type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raypipe.catalog.prices import running_usd_nanos
 from raypipe.catalog.reserved import reserved_price
@@ -26,7 +27,7 @@ from raypipe.model.requirements import (
     ZONE,
     gpu_name,
 )
-from raypipe.model.resources import GPU, GPU_SHARED
+from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY
 from raypipe.model.snapshot import ClusterSnapshot
 
 _OLD = {new: old for old, new in DEPRECATED_LABELS.items()}
@@ -81,11 +82,13 @@ class _Prices:
 
 
 def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _Prices) -> ExistingNode:
-    labels = node.labels
-    name, zone = _label(labels, INSTANCE_TYPE), _label(labels, ZONE)
-    region = _label(labels, REGION) or cluster.region
-    capacity_type = capacity_type_of(labels)
+    name = _label(node.labels, INSTANCE_TYPE)
     kind = catalog.type_of(cluster.provider, name, cluster.settings.reserve)
+    if node.coming and kind is not None:
+        node = _as_promised(node, kind, cluster.region)
+    labels = node.labels
+    zone, region = _label(labels, ZONE), _label(labels, REGION) or cluster.region
+    capacity_type = capacity_type_of(labels)
     listed = prices.of(name, capacity_type, region, zone)
     price = listed
     if listed is not None and kind is not None and capacity_type != "reserved":
@@ -118,6 +121,20 @@ def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _P
         usd_nanos_per_hour=price,
         list_usd_nanos_per_hour=listed,
     )
+
+
+def _as_promised(node: Node, kind: InstanceType, region: str) -> Node:
+    """A node on its way, with what only its instance type tells yet."""
+    return replace(
+        node,
+        labels={REGION: region, **kind.labels, **node.labels},
+        capacity=node.capacity or {CPU: kind.vcpu_millicores, MEMORY: kind.memory_bytes, **_extended(kind)},
+        allocatable=node.allocatable or kind.allocatable,
+    )
+
+
+def _extended(kind: InstanceType) -> dict[str, int]:
+    return {name: amount for name, amount in kind.allocatable.items() if "/" in name}
 
 
 def _is_nvidia(node: Node, kind: InstanceType | None) -> bool:

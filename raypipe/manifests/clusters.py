@@ -15,7 +15,7 @@ from raypipe.manifests.fields import Field
 from raypipe.manifests.karpenter import note_min_values, read_node_pool
 from raypipe.manifests.kuberay import KINDS as RAY_KINDS
 from raypipe.manifests.limits import read_limits
-from raypipe.manifests.nodes import read_node
+from raypipe.manifests.nodes import machines_of, read_node
 from raypipe.manifests.objects import Objects, collect
 from raypipe.manifests.origins import Observed, Origin, opened
 from raypipe.manifests.places import Place, place_of
@@ -140,7 +140,7 @@ def _with_objects(
         declared,
         nodes_backend=declared.nodes_backend or ("karpenter" if has_karpenter else "print"),
         node_pools=pools,
-        nodes=tuple(read_node(one) for one in objects.of("Node")),
+        nodes=tuple(read_node(one) for one in machines_of(objects)),
         daemonsets=tuple(demand.daemonsets),
         demand=tuple(demand.groups),
         bound=tuple(demand.bound),

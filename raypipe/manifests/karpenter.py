@@ -1,4 +1,4 @@
-"""Karpenter's NodePools: what may be bought through each, and what its nodes carry."""
+"""Karpenter's NodePools: what may be bought through each, by whom, and what its nodes carry."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def read_node_pool(one: KubeObject, notes: list[Note]) -> NodePool:
     template = one.spec.get("template")
     spec = template.get("spec")
     managed = one.annotation(MANAGED) == "true"
+    limits = one.spec.get("limits")
+    dynamic = not one.deleting and one.spec.get("replicas").value is None
+    silenced = managed or 0 in read_limits(limits, money=False).values()
     note_min_values(spec.get("requirements"), one.key, notes)
     return NodePool(
         name=one.name,
@@ -32,9 +35,11 @@ def read_node_pool(one: KubeObject, notes: list[Note]) -> NodePool:
         labels=template.get("metadata", "labels").labels(),
         taints=taints(spec.get("taints")),
         weight=one.spec.get("weight").integer(0),
-        limits=_annotated_limits(one) if managed else read_limits(one.spec.get("limits"), money=False),
+        limits=_annotated_limits(one) if managed else read_limits(limits, money=False),
         managed=managed,
         node_class=spec.get("nodeClassRef").labels(),
+        dynamic=dynamic,
+        open=dynamic and not silenced,
     )
 
 

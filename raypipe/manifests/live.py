@@ -17,9 +17,10 @@ from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import pod_group_of
 from raypipe.manifests.keys import Key, Keys, Member
 from raypipe.manifests.kuberay import REPLICA
+from raypipe.manifests.nodes import machines_of
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import PodReader
-from raypipe.model.meant import EXPECTED, MEANT_PODS, Meant, read_meant
+from raypipe.model.meant import EXPECTED, Meant, read_meant
 from raypipe.model.pods import BoundPods, PodSpec
 
 FINISHED = ("Succeeded", "Failed")
@@ -147,10 +148,10 @@ class LivePods:
     def _read_meant(self) -> dict[str, Mapping[str, Meant]]:
         """For which pods nodes were bought, by name of the node."""
         meant: dict[str, Mapping[str, Meant]] = {}
-        for one in self._objects.of("Node"):
-            if one.annotation(MEANT_PODS) is None:
+        for one in machines_of(self._objects):
+            note = one.meant
+            if note is None:
                 continue
-            note = one.annotations.get(MEANT_PODS)
             try:
                 meant[one.name] = read_meant(note.word())
             except (msgspec.DecodeError, UnicodeEncodeError):

@@ -52,7 +52,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 UNCHECKED = {
     "ResourceQuota": "quotas of namespaces are not checked yet",
     "Queue": "quotas and limits of queues are not kept yet",
-    "NodeClaim": "nodes on their way are seen once they have a Node",
 }
 """Kinds that would bind a plan and do not yet, and what is left out with each."""
 

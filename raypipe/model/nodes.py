@@ -91,7 +91,8 @@ class Node:
     """A node that exists.
 
     `open` is False where it keeps its pods and its price but takes no demand (cordoned by others, NotReady, being
-    deleted). `own` nodes carry the label ``raypipe.io/cluster``.
+    deleted, on its way for another). `own` nodes carry the label ``raypipe.io/cluster``. `coming`: a claim is made and
+    the node is not up; what its claim does not tell of labels, capacity and allocatable is its instance type's.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Node:
     why_closed: str = ""
     own: bool = False
     created: str | None = None
+    coming: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,8 @@ class NodePool:
     """A Karpenter NodePool: what may be bought through it, and what its nodes carry.
 
     `limits` are those that bind raypipe: ``spec.limits``, or ``raypipe.io/limits`` where the pool is `managed`.
+    `dynamic`: Karpenter may buy through it for pods that wait (no ``spec.replicas``, not being deleted). `open`: and
+    nobody has silenced it (``raypipe.io/managed``, or a limit of 0).
     """
 
     name: str
@@ -120,6 +124,8 @@ class NodePool:
     limits: Mapping[str, int] = field(default_factory=dict)
     managed: bool = False
     node_class: Mapping[str, str] = field(default_factory=dict)
+    dynamic: bool = True
+    open: bool = True
 
 
 def daemonset_reserve(

@@ -127,6 +127,22 @@ def test_the_capacity_type_by_whichever_label_says_it(labels: dict[str, str], ex
     assert capacity_type_of(labels) == expected
 
 
+def test_a_node_on_its_way_is_what_its_claim_says_and_for_the_rest_its_type(catalog: Catalog) -> None:
+    labels = {NAME: "m5.large", CAPACITY: "spot", ZONE: "a", "team": "x"}
+    bare = {"coming": True, "capacity": {}, "allocatable": {}}
+    kind = catalog.type_of("aws", "m5.large", "published")
+    assert kind is not None
+    one = seen(catalog, labels, node_fields=bare)
+    assert (one.node.allocatable, one.offering.allocatable) == (kind.allocatable, kind.allocatable)
+    assert one.node.capacity == {CPU: kind.vcpu_millicores, MEMORY: kind.memory_bytes}
+    assert one.node.labels == {REGION: "us-east-1", **kind.labels, **labels}
+    assert usd(one) == 0.04
+    promised = {**bare, "capacity": {CPU: 2000}, "allocatable": {CPU: 1900}}
+    assert seen(catalog, labels, node_fields=promised).node.allocatable == {CPU: 1900}
+    unknown = seen(catalog, {NAME: "m99.large"}, node_fields=bare)
+    assert (unknown.node.allocatable, unknown.usd_nanos_per_hour) == ({}, None)
+
+
 def test_facts_are_the_catalogues(catalog: Catalog) -> None:
     one = seen(catalog, {NAME: "g4dn.xlarge", ZONE: "a"}).offering
     assert (one.family, one.category, one.arch, one.zone) == ("g4dn", "g", "amd64", "a")

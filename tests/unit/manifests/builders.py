@@ -127,6 +127,7 @@ API = {
     "PersistentVolume": "v1",
     "PersistentVolumeClaim": "v1",
     "StorageClass": "storage.k8s.io/v1",
+    "NodeClaim": "karpenter.sh/v1",
     "NodePool": "karpenter.sh/v1",
     "PriorityClass": "scheduling.k8s.io/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",

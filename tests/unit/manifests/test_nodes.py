@@ -8,7 +8,7 @@ import pytest
 
 from raypipe.model.nodes import Node, NodePool
 from raypipe.model.requirements import Operator, Requirement, Taint
-from tests.unit.manifests.builders import Object, node, notes, problems, read, thing
+from tests.unit.manifests.builders import Object, deployment, node, notes, problems, read, thing, wanted
 
 
 def one_node(**more: Any) -> Node:
@@ -72,6 +72,106 @@ def test_nodes_that_are_refused() -> None:
     ]
 
 
+def claim(name: str = "claim-1", *, up: bool = False, node: str | None = None, **more: Any) -> Object:
+    """A NodeClaim of an m5.2xlarge, on spot in us-east-1a; `more`: fields of its metadata, and `status`, `taints`."""
+    wanted = {INSTANCE_TYPE: "m5.2xlarge", ZONE: "us-east-1a", CAPACITY_TYPE: "spot"}
+    spec = {
+        "requirements": [{"key": key, "operator": "In", "values": [value]} for key, value in wanted.items()],
+        "taints": more.pop("taints", []),
+        "startupTaints": [{"key": "raypipe.io/starting", "effect": "NoSchedule"}],
+    }
+    status = {"conditions": [{"type": "Initialized", "status": str(up)}], **more.pop("status", {})}
+    return thing("NodeClaim", name, spec, status=status | ({"nodeName": node} if node else {}), **more)
+
+
+INSTANCE_TYPE, ZONE = "node.kubernetes.io/instance-type", "topology.kubernetes.io/zone"
+CAPACITY_TYPE = "karpenter.sh/capacity-type"
+
+
+def test_a_claim_is_a_node_on_its_way_with_what_its_requirements_say() -> None:
+    taints = [{"key": "batch", "effect": "NoSchedule"}]
+    (found,) = read(claim(labels=OWN | {"team": "a"}, creationTimestamp="2026-01-05T08:00:00Z", taints=taints)).nodes
+    assert found == Node(
+        name="claim-1",
+        labels={
+            "kubernetes.io/hostname": "claim-1",
+            INSTANCE_TYPE: "m5.2xlarge",
+            ZONE: "us-east-1a",
+            CAPACITY_TYPE: "spot",
+            **OWN,
+            "team": "a",
+            "field:metadata.name": "claim-1",
+        },
+        capacity={},
+        allocatable={},
+        taints=(Taint(key="batch"),),
+        own=True,
+        created="2026-01-05T08:00:00Z",
+        coming=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        pytest.param([claim(labels=OWN)], [("claim-1", "", True)], id="launched, without a node yet"),
+        pytest.param([claim()], [("claim-1", "on its way, bought by another", False)], id="another's takes no demand"),
+        pytest.param(
+            [claim(labels=OWN, deletionTimestamp="2026-01-05T08:00:00Z")], [], id="given up before it had a node"
+        ),
+        pytest.param(
+            [claim(labels=OWN, node="node-1"), node(conditions=[NOT_READY])],
+            [("node-1", "", True)],
+            id="registered and not ready: it is called as its node, and still on its way",
+        ),
+        pytest.param(
+            [claim(labels=OWN, node="node-1", up=True), node(conditions=[NOT_READY])],
+            [("node-1", "not ready", True)],
+            id="it was up once: it is not ready",
+        ),
+        pytest.param(
+            [
+                claim(status={"providerID": "aws:///i-1"}, labels=OWN),
+                node(spec={"providerID": "aws:///i-1"}, conditions=[NOT_READY]),
+            ],
+            [("node-1", "", True)],
+            id="known by its machine before it is registered",
+        ),
+        pytest.param(
+            [claim(labels=OWN, node="node-1", deletionTimestamp="2026-01-05T08:00:00Z", up=True), node()],
+            [("node-1", "being deleted", True)],
+            id="a claim that is being deleted takes its node with it",
+        ),
+        pytest.param(
+            [claim(labels=OWN, node="node-1", up=True), node(spec={"unschedulable": True})],
+            [("node-1", "cordoned", True)],
+            id="cordoned by somebody else",
+        ),
+    ],
+)
+def test_claims_and_their_nodes_are_one(objects: list[Object], expected: list[tuple[str, str, bool]]) -> None:
+    assert [(one.name, one.why_closed, one.own) for one in read(*objects).nodes] == expected
+
+
+def test_a_node_that_comes_up_is_counted_with_what_its_claim_promises() -> None:
+    promised = {"allocatable": {"cpu": "8", "memory": "30Gi", "nvidia.com/gpu": "1"}}
+    not_ready = [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+    bare = node(spec={"taints": not_ready}, conditions=[NOT_READY])
+    bare["status"]["allocatable"] = {"cpu": "7900m", "memory": "29Gi", "nvidia.com/gpu": "0"}
+    (coming,) = read(claim(labels=OWN, node="node-1", status=promised), bare).nodes
+    assert coming.allocatable == {"cpu": 7900, "memory": 29 << 30, "nvidia.com/gpu": 1}
+    assert (coming.taints, coming.open) == ((), True)
+    (up,) = read(claim(labels=OWN, node="node-1", status=promised, up=True), bare).nodes
+    assert up.allocatable == {"cpu": 7900, "memory": 29 << 30, "nvidia.com/gpu": 0}
+
+
+def test_pods_have_their_place_on_a_node_that_is_only_a_claim() -> None:
+    web, meant = deployment("web", 5), {"raypipe.io/pods": '{"Deployment/default/web": 3}'}
+    found = read(web, claim(labels=OWN, annotations=meant))
+    assert wanted(found) == {"Deployment/default/web": 2}
+    assert [(one.node, one.key, one.count) for one in found.bound] == [("claim-1", "Deployment/default/web", 3)]
+
+
 def one_pool(spec: Object, **more: Any) -> NodePool:
     (found,) = read(thing("NodePool", "p", spec, **more)).node_pools
     return found
@@ -113,6 +213,22 @@ def test_limits_of_a_managed_pool_are_its_annotations() -> None:
     pool = one_pool({"limits": {"cpu": 0}}, annotations=ours)
     assert (pool.limits, pool.managed) == ({"cpu": 1_000_000, "usdPerHour": 4_500_000_000}, True)
     assert one_pool({"limits": {"cpu": 1}}, annotations=ours | {"raypipe.io/managed": "false"}).limits == {"cpu": 1000}
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "buys"),
+    [
+        pytest.param({}, {}, (True, True), id="without limits"),
+        pytest.param({"limits": {"cpu": "100"}}, {}, (True, True), id="within limits"),
+        pytest.param({"limits": {"cpu": 0}}, {}, (True, False), id="a limit of 0"),
+        pytest.param({}, {"annotations": {"raypipe.io/managed": "true"}}, (True, False), id="raypipe's"),
+        pytest.param({"replicas": 3}, {}, (False, False), id="static"),
+        pytest.param({}, {"deletionTimestamp": "2026-01-05T08:00:00Z"}, (False, False), id="being deleted"),
+    ],
+)
+def test_whether_karpenter_buys_through_a_pool(spec: Object, more: Object, buys: tuple[bool, bool]) -> None:
+    pool = one_pool(spec, **more)
+    assert (pool.dynamic, pool.open) == buys
 
 
 @pytest.mark.parametrize(
