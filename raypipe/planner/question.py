@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raypipe.catalog import Catalog
+from raypipe.catalog import Catalog, one_buyer
 from raypipe.model.alternatives import Alternatives, Division
 from raypipe.model.plan import Relaxed, Scope
 from raypipe.model.pods import PodSpec
@@ -96,6 +96,8 @@ def question_of(
 ) -> Question:
     """Bring a cluster's snapshot and its market down to arrays; not `divisible`: sets of groups are as they stand."""
     pending = scope is Scope.PENDING
+    if pending:
+        snapshot = one_buyer(snapshot, catalog)
     supply = supply_of(snapshot, catalog)
     wanted = with_members(pending_demand(snapshot) if pending else whole_demand(snapshot), snapshot.alternatives)
     usable = usable_places(supply, pending)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from raypipe.catalog import Catalog
+from raypipe.catalog import Catalog, one_buyer
 from raypipe.errors import InvalidPlanError
 from raypipe.model.actions import ActionKind
 from raypipe.model.plan import ClusterPlan, FleetPlan, PlannedNode, Scope, Status
@@ -13,6 +13,7 @@ from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.across import order_violations
 from raypipe.validation.alternatives import as_told, division_violations, told_division
+from raypipe.validation.buyers import buyer_violations
 from raypipe.validation.constraints import constraint_violations
 from raypipe.validation.ground import Ground
 from raypipe.validation.left_out import left_out_violations
@@ -40,6 +41,8 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
             continue
         violations += [f"{one.name}: {text}" for text in _failure(one, cluster)]
         if one.error is None and not one.stale:
+            violations += [f"{one.name}: {text}" for text in buyer_violations(one, cluster, catalog, plan.scope)]
+            cluster = one_buyer(cluster, catalog) if plan.scope is Scope.PENDING else cluster
             violations += [f"{one.name}: {text}" for text in division_violations(one, cluster, plan.scope)]
             divided = as_told(cluster, told_division(one))
             asking = Ground(divided, catalog, plan.scope)
