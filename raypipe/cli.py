@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,7 +43,7 @@ app = typer.Typer(
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PATH]",
+        metavar="PATH",
         show_default=False,
         help="One fleet file, a folder with a fleet.yaml, or a saved snapshot; "
         "else manifests and folders that together are one cluster; - reads standard input.",
@@ -197,6 +198,8 @@ def plan(
     raypipe plan fleet.yaml -o yaml | kubectl diff -f -
     raypipe plan fleet.yaml --state .raypipe
     raypipe plan --context prod --context staging
+
+    Of live clusters it says first what they cost now, and what the same pods would cost planned anew.
     """
     from raypipe import api
     from raypipe.report.progress import ProgressLine
@@ -215,21 +218,15 @@ def plan(
         progress(f"planning {len(fleet.clusters)} cluster(s)")
         # Ray tells on stdout of a process that died, which is no part of the result.
         with _stopping(time_budget, quiet=quiet) as stop, contextlib.redirect_stdout(sys.stderr):
-            made = api.plan(
-                fleet,
-                prices,
-                scope=scope,
-                executor=dealt_out,
-                address=address,
-                progress=progress,
-                stop=stop,
-                compare_on_demand=compare is not None,
-                certify=certify,
+            planning = partial(
+                api.plan, fleet, prices, executor=dealt_out, address=address, progress=progress, stop=stop
             )
+            made = planning(scope=scope, compare_on_demand=compare is not None, certify=certify)
+            whole = planning(scope="whole") if _begins_with_whole(fleet, scope, output) and not stop() else None
     if not quiet:
         _tell_unused(paths or (), settings=settings, provider=provider, region=region)
     _save_state(made, state)
-    _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet)
+    _report_plan(made, fleet, output, out, time.monotonic() - begun, quiet=quiet, whole=whole)
 
 
 @app.command()
@@ -432,8 +429,21 @@ def _width(out: Path | None) -> int | None:
     return shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else None
 
 
+def _begins_with_whole(fleet: FleetSnapshot, scope: str, output: str | None) -> bool:
+    """Whether the table begins with what live clusters would cost planned anew; data has one plan alone."""
+    live = any(cluster.context is not None and cluster.error is None for cluster in fleet.clusters)
+    return live and scope == "pending" and (output or "table") == "table"
+
+
 def _report_plan(
-    plan: FleetPlan, fleet: FleetSnapshot, output: str | None, out: Path | None, seconds: float, *, quiet: bool
+    plan: FleetPlan,
+    fleet: FleetSnapshot,
+    output: str | None,
+    out: Path | None,
+    seconds: float,
+    *,
+    quiet: bool,
+    whole: FleetPlan | None = None,
 ) -> None:
     """Print or write the plan, name broken clusters on stderr too, and leave with the plan's exit code."""
     from raypipe.report import text
@@ -445,7 +455,7 @@ def _report_plan(
         _deliver(_plan_as(plan, form), out, quiet=quiet)
         out = None
     if (output or "table") == "table":
-        told = text.Telling(fleet=fleet, seconds=seconds, width=_width(out), saved_as=saved)
+        told = text.Telling(fleet=fleet, seconds=seconds, width=_width(out), saved_as=saved, whole=whole)
         _deliver(text.render(plan, told), out, quiet=quiet)
     else:
         _deliver(_plan_as(plan, output or "json"), out, quiet=quiet, data=True)

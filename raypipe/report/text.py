@@ -24,6 +24,7 @@ from raypipe.model.snapshot import FleetSnapshot
 from raypipe.quantities import parse_quantity
 from raypipe.report.alternatives import divided
 from raypipe.report.amounts import ABSENT, counted, hourly, monthly, percent, share
+from raypipe.report.anew import anew
 from raypipe.report.layout import Column, Row, entries, labelled, table
 from raypipe.report.preferences import objective
 
@@ -54,18 +55,22 @@ class Telling:
         seconds: how long planning took, or None.
         width: columns of the terminal, or None for a pipe.
         saved_as: the file that holds the plan as JSON, or None.
+        whole: the plan of scope whole for the same clusters, which the report begins with (`anew`); None: not made.
     """
 
     fleet: FleetSnapshot | None = None
     seconds: float | None = None
     width: int | None = None
     saved_as: str | None = None
+    whole: FleetPlan | None = None
 
 
 def render(plan: FleetPlan, telling: Telling | None = None) -> str:
     """The whole plan as lines of text, without a trailing newline."""
     known = telling or Telling()
     lines: list[str] = []
+    if known.whole is not None:
+        lines += [*anew(plan, known.whole, known.width), ""]
     for cluster in plan.clusters:
         lines += [*_cluster(plan, cluster, known), ""]
     if len(plan.clusters) > 1:

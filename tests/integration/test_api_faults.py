@@ -147,7 +147,13 @@ def test_what_is_not_served_or_only_counted_is_a_note() -> None:
         "NodePool": "NodePool: served as karpenter.sh/v1beta1, read as if it were v1",
         "NodeClaim": "NodeClaim: served as karpenter.sh/v1beta1, read as if it were v1",
     }
-    assert "PodGroup, Queue (scheduling.run.ai): not served here, so there are none" in {n.message for n in seen.notes}
+    assert [note.message for note in seen.notes if note.kind == "not-served"] == [
+        "prod has no Namespace, PersistentVolume, PersistentVolumeClaim (core); "
+        "Deployment, ReplicaSet, StatefulSet, DaemonSet (apps); Job, CronJob (batch); "
+        "NodePool, NodeClaim (karpenter.sh); LeaderWorkerSet (leaderworkerset.x-k8s.io); PodDisruptionBudget (policy); "
+        "RayJob, RayService (ray.io); PriorityClass (scheduling.k8s.io); PodGroup, Queue (scheduling.run.ai); "
+        "PodGroup (scheduling.x-k8s.io); StorageClass (storage.k8s.io)"
+    ]
 
 
 def test_one_that_cannot_be_reached_keeps_nobody_waiting_for_long_and_the_other_is_seen() -> None:

@@ -86,16 +86,16 @@ class Resource:
     path: str
 
 
-def resources_of(server: Server) -> tuple[list[Resource], list[Note]]:
-    """The kinds whose API groups a server has, and a note for each group that it lacks or has in other versions only.
+def resources_of(server: Server) -> tuple[list[Resource], list[Kind], list[Note]]:
+    """The kinds whose API groups a server has, those that it lacks, and a note for each in another version only.
 
     That a group is there does not say that every kind of it is: whoever lists a kind may still find nothing at its
     path.
     """
     groups = {group["name"]: group for group in server.get("/apis").get("groups") or ()}
     found: list[Resource] = []
+    missing: list[Kind] = []
     notes: list[Note] = []
-    missing: dict[str, list[str]] = {}
     for kind in KINDS:
         if not kind.group:
             found.append(_resource(kind, kind.version, f"/api/{kind.version}"))
@@ -106,16 +106,20 @@ def resources_of(server: Server) -> tuple[list[Resource], list[Note]]:
                 message = f"{kind.name}: served as {kind.group}/{version}, read as if it were {kind.version}"
                 notes.append(Note(kind="other-version", subject=kind.name, message=message))
         else:
-            missing.setdefault(kind.group, []).append(kind.name)
-    notes += [absent(group, names) for group, names in sorted(missing.items())]
-    return found, notes
+            missing.append(kind)
+    return found, missing, notes
 
 
-def absent(group: str, names: Iterable[str]) -> Note:
-    """A note on kinds that a server does not have."""
-    kinds = ", ".join(names)
-    shown = f"{kinds} ({group})" if group else kinds
-    return Note(kind="not-served", subject=group or kinds, message=f"{shown}: not served here, so there are none")
+def absent(context: str, kinds: Iterable[Kind]) -> list[Note]:
+    """One note on all kinds that a server does not have, by their groups; none where it has all."""
+    by_group: dict[str, list[str]] = {}
+    for kind in kinds:
+        by_group.setdefault(kind.group, []).append(kind.name)
+    if not by_group:
+        return []
+    shown = "; ".join(f"{', '.join(names)} ({group or 'core'})" for group, names in sorted(by_group.items()))
+    count = sum(map(len, by_group.values()))
+    return [Note(kind="not-served", subject=context, count=count, message=f"{context} has no {shown}")]
 
 
 def _version(kind: Kind, group: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from raypipe.adapters.kubernetes.kinds import Resource, absent, resources_of
+from raypipe.adapters.kubernetes.kinds import Kind, Resource, absent, resources_of
 from raypipe.adapters.kubernetes.listing import list_all
 from raypipe.adapters.kubernetes.server import FORBIDDEN, NOT_FOUND, RefusedError, Server
 from raypipe.errors import ClusterError
@@ -46,7 +46,7 @@ def _seen(context: str, connect: Callable[[str], Server]) -> Observed:
 
 def _look(server: Server) -> Observed:
     """All that one server tells; ClusterError, with every kind that could not be listed, where that is not all."""
-    resources, notes = resources_of(server)
+    resources, missing, notes = resources_of(server)
     answers: list[tuple[Resource, Answer]] = []
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="list") as threads:
         for turn in (False, True):
@@ -58,21 +58,26 @@ def _look(server: Server) -> Observed:
         context=server.context,
         objects=tuple(one for _, answer in answers if isinstance(answer, list) for one in answer),
         served=frozenset(resource.kind.name for resource, answer in answers if isinstance(answer, list)),
-        notes=(*notes, *(answer for _, answer in answers if isinstance(answer, Note))),
+        notes=(
+            *notes,
+            *(answer for _, answer in answers if isinstance(answer, Note)),
+            *absent(server.context, [*missing, *(answer for _, answer in answers if isinstance(answer, Kind))]),
+        ),
     )
 
 
-type Answer = list[dict[str, Any]] | Note | ClusterError
+type Answer = list[dict[str, Any]] | Kind | Note | ClusterError
+"""Objects; the kind, where there is no such kind; a note, where it may not be seen and need not be."""
 
 
 def _listed(server: Server, resource: Resource) -> Answer:
-    """The objects of a kind; a note where there is no such kind or it is only counted; an error otherwise."""
+    """The objects of a kind, or what stands in their place."""
     try:
         return list_all(server, resource).objects
     except RefusedError as error:
         kind = resource.kind
         if error.status == NOT_FOUND:
-            return absent(kind.group, [kind.name])
+            return kind
         if error.status == FORBIDDEN and kind.counted:
             return Note(kind="not-seen", subject=kind.name, message=f"{kind.name}: {error}")
         return error
