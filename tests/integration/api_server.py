@@ -21,19 +21,31 @@ from raypipe.adapters.kubernetes.server import Patience, Server
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer; lines: those of a watch. cut: bytes after which the connection breaks."""
+    """One answer; lines: of a watch, which stays open where `hold`. cut: bytes until the connection breaks."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] | None = None
     cut: int | None = None
+    hold: bool = False
 
 
 def refused(status: int, message: str = "", **headers: str) -> Answer:
     """A refusal as Kubernetes words it."""
     body = {"kind": "Status", "status": "Failure", "message": message, "code": status}
     return Answer(status=status, body=body, headers={key.replace("_", "-"): text for key, text in headers.items()})
+
+
+def watched(*events: tuple[str, str, str], hold: bool = False) -> Answer:
+    """A watch that tells of (type, name, resourceVersion); an ERROR has its code for a name."""
+    return Answer(lines=[_event(*event) for event in events], hold=hold)
+
+
+def _event(kind: str, name: str, version: str) -> dict[str, Any]:
+    if kind == "ERROR":
+        return {"type": kind, "object": {"kind": "Status", "code": int(name), "message": "too old resource version"}}
+    return {"type": kind, "object": {"metadata": {"name": name, "uid": name, "resourceVersion": version}}}
 
 
 def page(*names: str, version: str = "1", following: str = "") -> Answer:
@@ -50,6 +62,7 @@ class ApiServer:
         self._lock = threading.Lock()
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.tokens: list[str] = []
+        self.closing = threading.Event()
 
     def answer(self, path: str, query: dict[str, str], token: str) -> Answer:
         with self._lock:
@@ -78,9 +91,12 @@ def serving(api: ApiServer) -> Iterator[str]:
             self.send_response(one.status)
             for name, text in one.headers.items():
                 self.send_header(name, text)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header(*(("Connection", "close") if one.hold else ("Content-Length", str(len(body)))))
             self.end_headers()
             self.wfile.write(body[: one.cut])
+            self.wfile.flush()
+            if one.hold:
+                api.closing.wait()
             if one.cut is not None:
                 self.close_connection = True
 
@@ -94,6 +110,7 @@ def serving(api: ApiServer) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
+        api.closing.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -8,5 +8,7 @@ time, a kind of a newer server is not lost on the way, and live objects and file
 """
 
 from raypipe.adapters.kubernetes.looking import look
+from raypipe.adapters.kubernetes.observer import Observer
+from raypipe.adapters.kubernetes.server import Server
 
-__all__ = ["look"]
+__all__ = ["Observer", "Server", "look"]

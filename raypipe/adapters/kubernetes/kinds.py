@@ -122,6 +122,11 @@ def absent(context: str, kinds: Iterable[Kind]) -> list[Note]:
     return [Note(kind="not-served", subject=context, count=count, message=f"{context} has no {shown}")]
 
 
+def not_seen(kind: Kind, error: Exception) -> Note:
+    """A note on a kind that may not be listed and need not be."""
+    return Note(kind="not-seen", subject=kind.name, message=f"{kind.name}: {error}")
+
+
 def _version(kind: Kind, group: Mapping[str, Any]) -> str:
     """The version that is read where the server has it, else the one that the server prefers."""
     served: Sequence[str] = [one["version"] for one in group.get("versions") or ()]

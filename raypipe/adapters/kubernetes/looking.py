@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from raypipe.adapters.kubernetes.kinds import Kind, Resource, absent, resources_of
+from raypipe.adapters.kubernetes.kinds import Kind, Resource, absent, not_seen, resources_of
 from raypipe.adapters.kubernetes.listing import list_all
 from raypipe.adapters.kubernetes.server import FORBIDDEN, NOT_FOUND, RefusedError, Server
 from raypipe.errors import ClusterError
@@ -79,7 +79,7 @@ def _listed(server: Server, resource: Resource) -> Answer:
         if error.status == NOT_FOUND:
             return kind
         if error.status == FORBIDDEN and kind.counted:
-            return Note(kind="not-seen", subject=kind.name, message=f"{kind.name}: {error}")
+            return not_seen(kind, error)
         return error
     except ClusterError as error:
         return error

@@ -82,7 +82,8 @@ class Server:
         self._configuration = configuration
         self._lock = Lock()
         self._client = ApiClient(configuration(context))
-        self._waited_in_vain = False
+        self._streams: list[urllib3.HTTPResponse] = []
+        self._waited_in_vain = self._closed = False
         self.requests = 0
 
     def get(self, path: str, query: Query | None = None) -> Any:
@@ -94,13 +95,25 @@ class Server:
         """The lines of a watch as they come; it ends with the server's, or as an error after `quiet_s` of silence."""
         timeout = (self._patience.connect_s, quiet_s)
         response = self._until_answered(lambda client: self._opened(client, path, query, timeout))
+        with self._lock:
+            self._streams.append(response)
+            closed = self._closed
         try:
-            yield self._lines(response)
+            if not closed:
+                yield self._lines(response)
+            else:
+                yield iter(())
         finally:
+            with self._lock:
+                self._streams.remove(response)
             response.close()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections; watches that other threads read end."""
+        with self._lock:
+            self._closed = True
+            for response in self._streams:
+                response.shutdown()
         self._client.rest_client.close()
 
     def _until_answered[T](self, ask: Callable[[ApiClient], T]) -> T:
@@ -147,9 +160,7 @@ class Server:
         finally:
             response.release_conn()
 
-    def _opened(
-        self, client: ApiClient, path: str, query: Query, timeout: tuple[float, float]
-    ) -> urllib3.BaseHTTPResponse:
+    def _opened(self, client: ApiClient, path: str, query: Query, timeout: tuple[float, float]) -> urllib3.HTTPResponse:
         """An answer that is about to be read; RefusedError where it is a refusal."""
         pairs = [(name, str(value)) for name, value in query.items()]
         self.requests += 1
@@ -161,7 +172,7 @@ class Server:
                 header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
                 auth_settings=["BearerToken"],
             )
-            answer: urllib3.BaseHTTPResponse = client.call_api(
+            answer: urllib3.HTTPResponse = client.call_api(
                 method, url, header_params=headers, _request_timeout=timeout
             ).response
             if answer.status < 400:
@@ -171,11 +182,11 @@ class Server:
             raise self._unreachable(client, error) from None
         raise self._refused(path, answer, told)
 
-    def _lines(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    def _lines(self, response: urllib3.HTTPResponse) -> Iterator[bytes]:
         """Whole lines; what is left of the last one where the answer ends is no line."""
         rest = b""
         try:
-            for part in response.stream(65_536):
+            while part := response.read1(65_536):
                 *whole, rest = (rest + part).split(b"\n")
                 yield from (line for line in whole if line)
         except (HTTPError, OSError, ValueError, AttributeError) as error:  # the last two: closed by another thread
@@ -188,7 +199,7 @@ class Server:
             return ClusterError(f"{self.context}: {host} is not trusted: {words}")  # asking again changes nothing
         return UnreachableError(f"{self.context}: no answer from {host}: {words}")
 
-    def _refused(self, path: str, answer: urllib3.BaseHTTPResponse, told: bytes) -> RefusedError:
+    def _refused(self, path: str, answer: urllib3.HTTPResponse, told: bytes) -> RefusedError:
         status, words = answer.status, _said(told) or answer.reason or ""
         match status:
             case 401:
