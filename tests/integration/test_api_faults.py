@@ -149,6 +149,7 @@ def test_what_is_not_served_or_only_counted_is_a_note() -> None:
     }
     assert [note.message for note in seen.notes if note.kind == "not-served"] == [
         "prod has no Namespace, PersistentVolume, PersistentVolumeClaim (core); "
+        "CustomResourceDefinition (apiextensions.k8s.io); "
         "Deployment, ReplicaSet, StatefulSet, DaemonSet (apps); Job, CronJob (batch); "
         "NodePool, NodeClaim (karpenter.sh); LeaderWorkerSet (leaderworkerset.x-k8s.io); PodDisruptionBudget (policy); "
         "RayJob, RayService (ray.io); PriorityClass (scheduling.k8s.io); PodGroup, Queue (scheduling.run.ai); "
