@@ -30,6 +30,7 @@ from tests.e2e.stages import Stages
 ADMIN = "admin"
 _MASTERS = "system:masters"
 _PROGRAMS = ("kube-controller-manager", "kube-scheduler", "kwok", "kuberay-operator", "karpenter")
+_WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("apps/v1", "StatefulSet"), ("batch/v1", "Job"))
 _AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
@@ -88,15 +89,15 @@ class Cluster:
 
     def clear(self) -> None:
         """Delete all workloads, then all nodes, and wait until they are gone."""
-        workloads = [
-            ("apps/v1", "Deployment"),
-            ("apps/v1", "DaemonSet"),
-            ("apps/v1", "StatefulSet"),
-            ("batch/v1", "Job"),
+        kinds = [
+            *([("ray.io/v1", "RayJob"), ("ray.io/v1", "RayCluster")] if self.wanted.kuberay else []),
+            *_WORKLOADS,
+            *([("karpenter.sh/v1", "NodeClaim")] if self.wanted.karpenter else []),
+            *[("v1", "Pod"), ("v1", "Node")],
         ]
-        for api_version, kind in (*workloads, ("v1", "Pod"), ("v1", "Node")):
+        for api_version, kind in kinds:
             self.api.delete(*self.api.items(api_version, kind), propagationPolicy="Background", gracePeriodSeconds=0)
-        until(lambda: not self.api.items("v1", "Pod") and not self.api.items("v1", "Node"), 30, "nothing is left")
+        until(lambda: not any(self.api.items(*kind) for kind in kinds), 30, "nothing is left")
 
     def stop(self, name: str) -> None:
         """End one program, as a crash would."""
@@ -188,7 +189,7 @@ class Cluster:
 
     def _define(self, crds: Sequence[Path]) -> None:
         """Create these CRDs and wait until the API server serves them."""
-        definitions = self.api.create(*(yaml.load(path.read_bytes(), yaml.CSafeLoader) for path in crds))
+        definitions = self.api.create(*(json.loads(path.read_bytes()) for path in crds))
         for definition in definitions:
             self.api.wait(definition, lambda found: condition(found, "Established") == "True")
 

@@ -10,7 +10,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, Wanted
+from tests.e2e.instance_types import sold_on_aws
 from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
 
@@ -37,8 +38,16 @@ def rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="package")
 def cluster(rig: Rig) -> Cluster:
-    """A cluster that tests share; each leaves no node behind."""
-    return rig.start("shared")
+    """A cluster with all parts that tests share; `clean` keeps them apart."""
+    return rig.start("shared", Wanted(kuberay=True, karpenter=sold_on_aws("us-east-1a", "us-east-1b")))
+
+
+@pytest.fixture
+def clean(cluster: Cluster) -> Iterator[None]:
+    """The shared cluster without nodes and workloads, before and after."""
+    assert cluster.api.items("v1", "Node") == []
+    yield
+    cluster.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,15 +7,22 @@ calls the rest allocatable, so a type is written with that much more. It treats 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from raypipe.catalog import load, offerings_for
 from raypipe.model.nodes import Offering
 from raypipe.model.resources import CPU, MEMORY
+from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.quantities import NANOS_PER_USD, format_quantity
 
 _TAKEN_OFF = {CPU: 100, MEMORY: 10 * 2**20}
 """Millicores and bytes."""
+
+
+def sold_on_aws(*zones: str) -> Sequence[Offering]:
+    """All that the shipped catalogue has in these zones of us-east-1."""
+    return offerings_for(ClusterSnapshot(name="", provider="aws", region="us-east-1", zones=zones), load()).offerings
 
 
 def write(path: Path, offerings: Iterable[Offering]) -> Path:

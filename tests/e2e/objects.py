@@ -9,6 +9,9 @@ from tests.e2e.api import Object
 BOOT = "e2e.raypipe.io/boot"
 PULL = "e2e.raypipe.io/pull"
 RUNS_FOR = "e2e.raypipe.io/runs-for"
+GPU_AFTER = "e2e.raypipe.io/gpu-after"
+RECLAIM = "e2e.raypipe.io/reclaim"
+NOTICE = "e2e.raypipe.io/notice"
 
 _BOOTING = {"type": "Ready", "status": "False", "reason": "Booting", "message": "the machine starts"}
 
@@ -23,14 +26,19 @@ def node(
     *,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
-    **resources: str | int,
+    cpu: str | int = 4,
+    memory: str = "16Gi",
+    pods: int = 110,
+    gpus: int = 0,
 ) -> Object:
-    """A node that KWOK brings up, with 110 pods, 4 CPUs and 16 GiB where `resources` says nothing else.
+    """A node that KWOK brings up, with these resources.
 
     It registers as a kubelet does, not ready: of a node without that condition the taint is taken off for a moment, in
     which pods may be scheduled.
     """
-    amounts = {"cpu": "4", "memory": "16Gi", "pods": "110"} | {name: str(amount) for name, amount in resources.items()}
+    resources = {"cpu": str(cpu), "memory": memory, "pods": str(pods)}
+    if gpus:
+        resources["nvidia.com/gpu"] = str(gpus)
     carried = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/arch": "amd64",
@@ -41,7 +49,7 @@ def node(
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": carried, "annotations": dict(annotations or {})},
-        "status": {"capacity": amounts, "allocatable": amounts, "conditions": [_BOOTING]},
+        "status": {"capacity": resources, "allocatable": resources, "conditions": [_BOOTING]},
     }
 
 
@@ -69,6 +77,18 @@ def deployment(name: str, replicas: int, namespace: str = "default", **spec: obj
     }
 
 
+def daemon_set(name: str, labels: Mapping[str, str] | None = None, namespace: str = "default") -> Object:
+    """A DaemonSet on every node, whatever its taints."""
+    carried = {"app": name, **(labels or {})}
+    template = {"metadata": {"labels": carried}, "spec": pod_spec(tolerations=[{"operator": "Exists"}])}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": template},
+    }
+
+
 def is_ready(object_: Object) -> bool:
     """Whether a node or a pod says Ready."""
     return condition(object_, "Ready") == "True"
@@ -76,5 +96,5 @@ def is_ready(object_: Object) -> bool:
 
 def condition(object_: Object, kind: str) -> str | None:
     """The status of one of an object's conditions, or None."""
-    conditions: Sequence[Mapping[str, str]] = object_.get("status", {}).get("conditions", [])
+    conditions: Sequence[Mapping[str, str]] = object_.get("status", {}).get("conditions") or []
     return next((entry["status"] for entry in conditions if entry["type"] == kind), None)

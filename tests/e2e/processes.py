@@ -125,7 +125,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def until[T](ask: Callable[[], T | None], within_s: float, what: str, programs: Sequence[Program] = ()) -> T:
-    """What `ask` answers once it is neither None nor False.
+    """What `ask` answers once that is true of anything.
 
     AssertionError after `within_s`; ProgramError as soon as one of `programs` has ended.
     """
@@ -133,7 +133,7 @@ def until[T](ask: Callable[[], T | None], within_s: float, what: str, programs: 
     pause_s = 0.02
     while True:
         answer = ask()
-        if answer is not None and answer is not False:
+        if answer:
             return answer
         for program in programs:
             program.check()

@@ -2,7 +2,8 @@
 
 Each part has a folder in `modules/` with a go.mod (a `tool` line a program) and a go.sum; what is built from them lies
 in ``$XDG_CACHE_HOME/raypipe-e2e/PART-DIGEST``, so a change of a pinned version builds anew and nothing else does. CRDs
-are copied there from the part's module: none is committed, and a rig starts from the cache alone. etcd and
+are put there from the part's module, as JSON, which is read in no time: none is committed, and a rig starts from the
+cache alone. etcd and
 kube-apiserver of ``$KUBEBUILDER_ASSETS`` are used where that is set.
 
 A machine that reaches no Go modules cannot have a rig, which is no fault of ours (`UnavailableError`: tests are
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -25,6 +27,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 MODULES = Path(__file__).parent / "modules"
 ASSETS = "KUBEBUILDER_ASSETS"
@@ -53,8 +58,8 @@ class Part:
     """Programs that come from one Go module.
 
     Attributes:
-        name: its folder in `modules/`. programs: package by the name that the program gets. crds: folders in `module`
-            whose CRDs the programs need. ldflags: what the linker is told (clients see v0.0.0 otherwise).
+        name: its folder in `modules/`. programs: package by the name that the program gets. crds: files in `module`
+            of the CRDs that the programs need. ldflags: what the linker is told (clients see v0.0.0 otherwise).
     """
 
     name: str
@@ -94,13 +99,13 @@ KUBERAY = Part(
     name="kuberay",
     module="github.com/ray-project/kuberay/ray-operator",
     programs={"kuberay-operator": "github.com/ray-project/kuberay/ray-operator"},
-    crds=("config/crd/bases",),
+    crds=tuple(f"config/crd/bases/ray.io_ray{kind}.yaml" for kind in ("clusters", "jobs", "services")),
 )
 KARPENTER = Part(
     name="karpenter",
     module="sigs.k8s.io/karpenter",
     programs={"karpenter": "sigs.k8s.io/karpenter/kwok"},
-    crds=("pkg/apis/crds", "kwok/apis/crds"),
+    crds=("pkg/apis/crds/*.yaml", "kwok/apis/crds/*.yaml"),
 )
 
 
@@ -126,7 +131,7 @@ class Programs:
 
     def crds(self, part: Part) -> list[Path]:
         """The files of the CRDs that a part brings."""
-        return sorted((self._built(part, list(part.programs)) / "crds").glob("*.yaml"))
+        return sorted((self._built(part, list(part.programs)) / "crds").glob("*.json"))
 
     def _built(self, part: Part, names: Sequence[str]) -> Path:
         folder = self.cache / f"{part.name}-{part.digest}"
@@ -149,8 +154,8 @@ class Programs:
                 go.build(part.programs[name], work / name, part.ldflags)
             (work / "crds").mkdir()
             module = go.module_folder(part.module) if part.crds else None
-            for path in (path for crds in part.crds if module for path in sorted((module / crds).glob("*.yaml"))):
-                shutil.copyfile(path, work / "crds" / path.name)
+            for path in (path for pattern in part.crds if module for path in sorted(module.glob(pattern))):
+                (work / "crds" / f"{path.stem}.json").write_text(json.dumps(_stored(path)))
             folder.mkdir(exist_ok=True)
             shutil.copytree(work / "crds", folder / "crds", dirs_exist_ok=True)
             for name in names:  # last, because a program that is there is taken for finished
@@ -239,6 +244,13 @@ class Go:
 def cache_folder() -> Path:
     """Where built programs are kept for the next run."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raypipe-e2e"
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    """A CRD with the version that is stored and no older one: the API server takes seconds for each of KubeRay's."""
+    crd: dict[str, Any] = yaml.load(path.read_bytes(), yaml.CSafeLoader)
+    crd["spec"]["versions"] = [version for version in crd["spec"]["versions"] if version["storage"]]
+    return crd
 
 
 def _given(name: str) -> Path | None:

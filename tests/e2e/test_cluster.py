@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.e2e.api import Api
@@ -12,11 +10,8 @@ from tests.e2e.objects import BOOT, PULL, RUNS_FOR, deployment, is_ready, node, 
 
 
 @pytest.fixture
-def api(cluster: Cluster) -> Iterator[Api]:
-    """The shared cluster, without nodes before and after."""
-    assert cluster.api.items("v1", "Node") == []
-    yield cluster.api
-    cluster.clear()
+def api(cluster: Cluster, clean: None) -> Api:  # noqa: ARG001 - first
+    return cluster.api
 
 
 def test_a_node_comes_up_and_the_pods_of_a_deployment_run_on_it(api: Api) -> None:
