@@ -2,15 +2,19 @@
 
 A delay can always be set on one object by an annotation; these are the values for all others:
 
-======================== ====== =======================================================
-annotation               of     what
-======================== ====== =======================================================
-e2e.raypipe.io/boot      node   from its creation to Ready
-e2e.raypipe.io/pull      pod    from bound to Running
-e2e.raypipe.io/runs-for  pod    from Running to Succeeded (for ever where not annotated)
-======================== ====== =======================================================
+======================== ====== ===============================================================
+annotation               of     from … to
+======================== ====== ===============================================================
+e2e.raypipe.io/boot      node   its creation to Ready
+e2e.raypipe.io/gpu-after node   its device plugin's start to its GPUs (with `late_gpu_s`)
+e2e.raypipe.io/reclaim   node   the annotation to the notice of reclaim (never without)
+e2e.raypipe.io/notice    node   the notice of reclaim to its death
+e2e.raypipe.io/pull      pod    bound to Running
+e2e.raypipe.io/runs-for  pod    Running to Succeeded (never without)
+======================== ====== ===============================================================
 
-Annotations of a NodeClaim are copied to its node by Karpenter.
+Annotations of a NodeClaim are copied to its node by Karpenter. A pod is a device plugin by the label
+``e2e.raypipe.io/device-plugin: nvidia``.
 """
 
 from __future__ import annotations
@@ -27,15 +31,22 @@ FOLDER = Path(__file__).parent / "stages"
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Delays in seconds where no annotation says otherwise."""
+    """Delays in seconds where no annotation says otherwise; `late_gpu_s` None: GPU nodes come up with their GPUs."""
 
     boot_s: float = 0.0
     pull_s: float = 0.0
+    late_gpu_s: float | None = None
+    notice_s: float = 120.0
 
     def write(self, path: Path) -> Path:
         """Write the configuration that KWOK reads."""
-        delays_s = {"node-ready": self.boot_s, "pod-ready": self.pull_s}
-        files = ["node", "pod"]
+        delays_s = {
+            "node-ready": self.boot_s,
+            "node-gpu-shown": self.late_gpu_s or 0.0,
+            "spot-dead": self.notice_s,
+            "pod-ready": self.pull_s,
+        }
+        files = ["node", "pod", "spot"] + (["late-gpu"] if self.late_gpu_s is not None else [])
         documents = [stage for name in files for stage in yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text())]
         path.write_text(yaml.safe_dump_all([_delayed(stage, delays_s) for stage in documents]))
         return path
