@@ -99,32 +99,30 @@ class Verdict:
     effort: Effort
 
 
-def decision_id(
-    snapshot: ClusterSnapshot,
-    catalog: Catalog,
-    scope: Scope,
-    fleet_left: Mapping[str, int] | None = None,
-    verdict: Verdict | None = None,
-) -> str:
-    """12 hex digits over the digests of what the plan depends on, what is scarce to the fleet and its prices among it.
-
-    Of a verdict the packing is among it, too: two that buy otherwise must not share an id, and the other clusters, on
-    which the packing depends, are not.
-    """
+def decision_id(snapshot: ClusterSnapshot, catalog: Catalog, scope: Scope, shared: tuple[object, ...] = ()) -> str:
+    """12 hex digits over the digests of what the plan depends on; `shared`: more, where others share its limits."""
     parts: tuple[object, ...] = (
         cluster_digest(snapshot),
         pool_digest(snapshot),
         catalog.digest,
         digest(snapshot.settings),
         scope,
+        *shared,
     )
-    if fleet_left is not None:
-        parts = (*parts, fleet_left)
-    if verdict is not None:
-        packing = verdict.solved.packing
-        nodes = [] if packing is None else [packing.kinds.tolist(), packing.patterns.tolist(), packing.counts.tolist()]
-        parts = (*parts, verdict.prices, verdict.times, nodes)
     return digest(parts).removeprefix("sha256:")[:12]
+
+
+def _shared(outcome: Outcome, division: Division, verdict: Verdict | None) -> tuple[object, ...]:
+    """What a decision is named by where clusters share limits: what is scarce to the fleet, and all that was decided.
+
+    A decision may depend on what others leave, which the cluster's digests do not have. But that is no part of its name
+    either: it changes whenever somebody else buys, and mostly changes nothing here. Two decisions that buy otherwise
+    have two names, because what they buy is in them.
+    """
+    packing = outcome.solved.packing
+    nodes = [] if packing is None else [packing.kinds.tolist(), packing.patterns.tolist(), packing.counts.tolist()]
+    prices = {} if verdict is None else verdict.prices
+    return (prices, list(outcome.admitted), sorted(outcome.kept_out.items()), division, nodes)
 
 
 def decide(
@@ -138,21 +136,27 @@ def decide(
     found: Found = nobody,
 ) -> Decision:
     """Work out who goes where, or take it from the fleet's `verdict`; `found` is told of each better packing."""
-    name = decision_id(snapshot, catalog, scope, fleet_left, verdict)
+
+    def name(outcome: Outcome, division: Division) -> str:
+        shared = () if fleet_left is None else _shared(outcome, division, verdict)
+        return decision_id(snapshot, catalog, scope, shared)
+
     question = question_of(snapshot, catalog, scope=scope, fleet_left=fleet_left, divisible=verdict is None)
     if verdict is not None:
         units, exact = question.units(), verdict.exact
         outcome = outcome_of(question, units, verdict.times, verdict.limits, verdict.solved, exact=exact)
-        return _decision(question, outcome, name, verdict.effort)
+        return _decision(question, outcome, name(outcome, {}), verdict.effort)
     effort = Effort()
     if question.free:
         question, outcome, division = _divided(question, effort, stop, found)
-        return dataclasses.replace(_decision(question, outcome, name, effort), division=division)
+        decision = _decision(question, outcome, name(outcome, division), effort)
+        return dataclasses.replace(decision, division=division)
     settings = snapshot.settings
     solved = solve(question.problem, settings, effort, stop, found=found, warm=question.warm)
     outcome = _whole(question, solved) if solved.packing is not None else _admitted(question, effort, stop)
     proven = certified(question.problem, outcome.solved, settings.certify_search, effort, stop, found)
-    return _decision(question, dataclasses.replace(outcome, solved=proven), name, effort)
+    outcome = dataclasses.replace(outcome, solved=proven)
+    return _decision(question, outcome, name(outcome, {}), effort)
 
 
 def _whole(question: Question, solved: Solved) -> Outcome:

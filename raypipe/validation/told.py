@@ -186,7 +186,7 @@ def fleet_violations(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) ->
 def _decisions(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> Iterator[str]:
     """A decision is named by what it was made from, so that no two buy under one name.
 
-    What clusters share enters it, too, as far as others leave it: that is the planner's alone to know.
+    Where clusters share limits, what was decided enters it, too, in words that are the planner's alone.
     """
     may_share = len(fleet.clusters) > 1 and any(cluster.settings.quotas for cluster in fleet.clusters)
     if fleet.limits or may_share:

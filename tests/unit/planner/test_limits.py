@@ -44,12 +44,37 @@ def test_so_is_a_limit_of_the_fleet(catalog: Catalog) -> None:
     assert [(entry.count, entry.limit) for entry in plan.unplaced] == [(1, "fleet/cpu")]
 
 
-def test_a_decision_under_a_limit_of_the_fleet_has_an_id_of_its_own(catalog: Catalog) -> None:
-    """Node names follow from the id, so plans that buy otherwise must not share one."""
+def test_decisions_that_buy_otherwise_under_a_limit_of_the_fleet_have_ids_of_their_own(catalog: Catalog) -> None:
+    """Node names follow from the id."""
     one = cluster(pods("x", 4000, 3))
     plans = [planned_fleet(catalog, one, limits={"nodes": most}).clusters[0] for most in (1, 2, 2)]
     assert [len(plan.nodes) for plan in plans] == [1, 2, 2]
     assert plans[0].decision_id != plans[1].decision_id == plans[2].decision_id
+
+
+def test_what_others_leave_of_a_limit_is_no_part_of_a_decision(catalog: Catalog) -> None:
+    """The other cluster has one node, then three; the first has room for its own either way, until it has none."""
+    one = cluster(pods("x", 8000, 2), name="a")
+    ids = {}
+    for others in (1, 3, 9):
+        other = cluster(name="b", nodes=tuple(node(f"n{number}", 4000) for number in range(others)))
+        plan = planned_fleet(catalog, one, other, limits={"nodes": 10}).clusters[0]
+        ids[others] = (plan.decision_id, [taken.name for taken in plan.nodes], len(plan.unplaced))
+    assert ids[1] == ids[3]
+    assert (ids[9][0] != ids[1][0], ids[9][2]) == (True, 1)
+
+
+def test_a_price_of_what_is_scarce_to_the_fleet_is_part_of_a_decision(catalog: Catalog) -> None:
+    """Two clusters want two nodes each; of three they get one and two, of four what they want."""
+    both = [cluster(pods("x", 8000, 2), name=name) for name in ("a", "b")]
+    scarce, enough = (planned_fleet(catalog, *both, limits={"nodes": most}) for most in (3, 4))
+    assert [len(one.nodes) for one in scarce.clusters] == [2, 1]
+    ids = {one.decision_id for plan in (scarce, enough) for one in plan.clusters}
+    assert len(ids) == 4
+
+
+def test_without_a_limit_of_the_fleet_a_cluster_is_named_by_its_own_digests_alone(catalog: Catalog) -> None:
+    one = cluster(pods("x", 4000, 3))
     assert planned_fleet(catalog, one).clusters[0].decision_id == planned(catalog, pods("x", 4000, 3)).decision_id
 
 
