@@ -53,6 +53,8 @@ class Alike:
         """The price of a pod of each class, where its shapes have `prices` (K,): the mean over its pods."""
         paid = np.bincount(self.class_of, prices * self.whole.demand, len(self.problem.demand))
         mean: Floats = paid / np.maximum(self.problem.demand, 1)
+        single = np.bincount(self.class_of)[self.class_of] == 1
+        mean[self.class_of[single]] = prices[single]  # to the last bit
         return mean
 
     def dealt(self, packing: Packing) -> Packing:
