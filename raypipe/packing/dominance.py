@@ -31,15 +31,14 @@ def undominated(problem: Problem) -> Ints:
     endless = problem.most[order] >= UNLIMITED
     sliced = [problem.slicing[j] is not None for j in order] if problem.slicing else [False] * len(order)
     kept: list[int] = []
-    kept_endless: list[int] = []
-    for position in range(len(order)):
-        rivals = np.array(kept_endless, dtype=np.int64)
+    kept_endless: dict[int, list[int]] = {}
+    of_cell = (cell if len(cell) else np.zeros(len(order), dtype=np.int64)).tolist()
+    for position, here in enumerate(of_cell):
+        rivals = np.array(kept_endless.setdefault(here, []), dtype=np.int64)
         if len(rivals):
             beaten = superset[column_of[rivals], column_of[position]]
             beaten &= (capacity[rivals] >= capacity[position]).all(axis=1)
             beaten &= (weights[:, rivals] <= weights[:, position, None]).all(axis=0)
-            if len(cell):
-                beaten &= cell[rivals] == cell[position]
             if penalty is not None:
                 beaten &= (penalty[:, rivals] <= penalty[:, position, None]).all(axis=0)
             if not endless[position]:  # what exists is kept rather than bought again at the same price
@@ -48,6 +47,6 @@ def undominated(problem: Problem) -> Ints:
                 continue
         kept.append(position)
         if endless[position]:
-            kept_endless.append(position)
+            kept_endless[here].append(position)
     undominated_kinds: Ints = order[np.array(kept, dtype=np.int64)]
     return undominated_kinds

@@ -317,13 +317,20 @@ class Roles:
 
     def domains(self, key: str, standing: Ints) -> tuple[Ints, Ints, dict[object, int]]:
         """The number of each place's domain, (places,), bound pods by domain, and the numbers."""
-        values = self._values(key)
-        numbers = {value: n for n, value in enumerate(sorted({value for value in values if value is not None}))}
-        domain = np.array([numbers.get(value, -1) for value in values], dtype=np.int64)
+        if key not in self._domain_cache:
+            values = self._values(key)
+            numbers = {value: n for n, value in enumerate(sorted({value for value in values if value is not None}))}
+            domain = np.array([numbers.get(value, -1) for value in values], dtype=np.int64)
+            self._domain_cache[key] = (domain, numbers)
+        domain, numbers = self._domain_cache[key]
         base = np.zeros(len(numbers), dtype=np.int64)
         within = domain >= 0
         np.add.at(base, domain[within], standing[within])
         return domain, base, numbers
+
+    @cached_property
+    def _domain_cache(self) -> dict[str, tuple[Ints, dict[object, int]]]:
+        return {}
 
     def _add_spread(
         self,
@@ -376,14 +383,21 @@ class Roles:
         keys = sorted({*spec.node_selector, *(part.key for term in spec.node_affinity for part in term)})
         if not keys and not spec.node_affinity:
             return np.ones(len(self.labels), dtype=bool)
-        known: dict[tuple[str | None, ...], bool] = {}
-        selected = []
-        for labels in self.labels:
-            mark = tuple(labels.get(key) for key in keys)
-            if mark not in known:
-                known[mark] = admitted(labels, spec.node_selector, spec.node_affinity)
-            selected.append(known[mark])
-        return np.array(selected, dtype=bool)
+        choice = (tuple(sorted(spec.node_selector.items())), spec.node_affinity)
+        if choice not in self._selected_cache:
+            known: dict[tuple[str | None, ...], bool] = {}
+            selected = []
+            for labels in self.labels:
+                mark = tuple(labels.get(key) for key in keys)
+                if mark not in known:
+                    known[mark] = admitted(labels, spec.node_selector, spec.node_affinity)
+                selected.append(known[mark])
+            self._selected_cache[choice] = np.array(selected, dtype=bool)
+        return self._selected_cache[choice]
+
+    @cached_property
+    def _selected_cache(self) -> dict[object, Bools]:
+        return {}
 
 
 def alike(owners: Bools, specs: Sequence[PodSpec]) -> list[Bools]:
