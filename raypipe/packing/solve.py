@@ -24,11 +24,11 @@ from itertools import product
 import numpy as np
 
 from raypipe.errors import InvalidPlanError
-from raypipe.packing.alike import Alike, alike
+from raypipe.packing.alike import alike
 from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.bound import Duals, aggregated_lp, strengthened, unit_cost
 from raypipe.packing.deal import dealt
-from raypipe.packing.domains import without_rules
+from raypipe.packing.domains import Unruled, without_rules
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
@@ -196,14 +196,16 @@ def _bounded(
 ) -> Solved:
     """The result with the bound that whole numbers of nodes give, where that is better.
 
-    flat: what `duals` bound where that is an easier problem, with other kinds.
+    flat: what `duals` bound where that is an easier problem, with other kinds. Then half of the work at most: the plan
+    pays for rules, too, which whole nodes know as little of as fractions (1,000 constrained pods: 0.05 % in 1.4 s).
     """
     packing = solved.packing
     cost = packing.usd_nanos(problem) if packing is not None else 0
     if cost <= solved.bound_usd_nanos or stop():
         return solved
     known = packing if flat is None else None
-    bound = whole_nodes_bound(flat or problem, duals, cost, known, effort, settings.bound_search)
+    work = settings.bound_search if flat is None else settings.bound_search // 2
+    bound = whole_nodes_bound(flat or problem, duals, cost, known, effort, work)
     if bound <= solved.bound_usd_nanos:
         return solved
     return replace(solved, bound_usd_nanos=bound, bound_kind="aggregated-milp")
@@ -252,35 +254,54 @@ def _across(
         return exact
     if problem.domain_wishes:
         return _wished(problem, settings, effort, stop, known, found)
-    flat_duals = strengthened(flat, flat_duals, effort, settings.cut_rounds)
-    duals, bound = flat_duals.for_kinds_of(problem), flat_duals.usd_nanos
     unruled = without_rules(problem, effort)
     if unruled is None or not unruled.problem.fits.any(axis=1).all():
-        return _result(problem, None, duals, bound, duals.kind, proven=False)
-    prices = replace(duals, pods=unruled.holds @ duals.pods)
-    inner = _classed(alike(unruled.problem), prices, settings, effort, stop, found)
-    if inner.packing is None and not stop():
-        inner = _classed(alike(unruled.problem, lossless=True), prices, settings, effort, stop, found)
+        flat_duals = strengthened(flat, flat_duals, effort, settings.cut_rounds)
+        duals = flat_duals.for_kinds_of(problem)
+        return _result(problem, None, duals, duals.usd_nanos, duals.kind, proven=False)
+    inner, flat_duals = _without_rules(problem, flat, unruled, flat_duals, settings, effort, stop, found)
     packing = None if inner.packing is None else unruled.joined(inner.packing)
     packing = None if packing is None or verify(problem, packing) else packing
-    solved = _result(problem, packing, duals, bound, duals.kind, proven=False, stopped=inner.stopped)
+    duals = flat_duals.for_kinds_of(problem)
+    solved = _result(problem, packing, duals, duals.usd_nanos, duals.kind, proven=False, stopped=inner.stopped)
     return _bounded(problem, solved, flat_duals, settings, effort, stop, flat)
 
 
-def _classed(
-    classes: Alike, duals: Duals, settings: Settings, effort: Effort, stop: Callable[[], bool], found: Found
-) -> Solved:
-    """Pack classes of shapes at the prices of the shapes, and deal what comes out to the shapes."""
+def _without_rules(
+    problem: Problem,
+    flat: Problem,
+    unruled: Unruled,
+    flat_duals: Duals,
+    settings: Settings,
+    effort: Effort,
+    stop: Callable[[], bool],
+    found: Found,
+    *,
+    lossless: bool = False,
+) -> tuple[Solved, Duals]:
+    """Pack `unruled` in classes of its shapes, at the prices of `flat` that bound it; return the stronger ones, too.
+
+    Where classes that lose packings lead to none, it is done again with classes that lose none.
+    """
+    classes = alike(unruled.problem, lossless=lossless)
     kinds = undominated(classes.problem)
+
+    def seen(flat_duals: Duals) -> Duals:
+        duals = flat_duals.for_kinds_of(problem)
+        return replace(duals, pods=classes.averaged(unruled.holds @ duals.pods), worth=duals.worth[kinds])
+
     part = classes.problem.only_kinds(kinds)
-    pricing = _pricing(part, replace(duals, pods=classes.averaged(duals.pods), worth=duals.worth[kinds]), effort)
+    pricing = _pricing(part, seen(flat_duals), effort)
     first = _first_packing(part, pricing)
-    _tell(found, part, first, duals.usd_nanos)
-    solved = _improved(pricing, first, settings, stop, found)
+    _tell(found, part, first, flat_duals.usd_nanos)
+    flat_duals = strengthened(flat, flat_duals, effort, settings.cut_rounds)
+    solved = _improved(replace(pricing, duals=seen(flat_duals)), first, settings, stop, found)
+    if solved.packing is None and not lossless and not stop():
+        return _without_rules(problem, flat, unruled, flat_duals, settings, effort, stop, found, lossless=True)
     if solved.packing is None:
-        return solved
+        return solved, flat_duals
     numbered = replace(solved.packing, kinds=kinds[solved.packing.kinds])
-    return replace(solved, packing=classes.dealt(numbered))
+    return replace(solved, packing=classes.dealt(numbered)), flat_duals
 
 
 def without_rules_across(problem: Problem) -> Problem:
