@@ -38,7 +38,7 @@ OLDEST_GO = (1, 26, 6)
 
 _KUBERNETES = "v1.35.4"
 _VERSION = "k8s.io/component-base/version.git"
-_OURS = re.compile(r"checksum mismatch|missing go\.sum|errors parsing|invalid (go )?version|updates to go\.mod")
+_OURS = re.compile(r"checksum mismatch|missing go\.sum|errors parsing|updates to go\.mod")
 """What `go mod download` says where go.mod or go.sum is to blame, and no network."""
 
 type Say = Callable[[str], None]
@@ -60,6 +60,7 @@ class Part:
     Attributes:
         name: its folder in `modules/`. programs: package by the name that the program gets. crds: files in `module`
             of the CRDs that the programs need. ldflags: what the linker is told (clients see v0.0.0 otherwise).
+        modules: the folder of all parts.
     """
 
     name: str
@@ -67,10 +68,12 @@ class Part:
     programs: Mapping[str, str]
     crds: Sequence[str] = ()
     ldflags: Sequence[str] = ()
+    modules: Path = MODULES
 
     @property
     def folder(self) -> Path:
-        return MODULES / self.name
+        """Where its go.mod and go.sum lie."""
+        return self.modules / self.name
 
     @property
     def digest(self) -> str:

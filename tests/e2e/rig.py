@@ -17,12 +17,12 @@ from tests.e2e.programs import ETCD, KARPENTER, KUBERAY, KUBERNETES, KWOK, Progr
 
 
 class Rig:
-    """Starts clusters and ends them all."""
+    """Starts clusters and ends them all; `paths`: the programs that every cluster needs."""
 
     def __init__(self, folder: Path, programs: Programs) -> None:
         """Build what every cluster needs, where the cache does not have it."""
         self._folder, self._programs = folder, programs
-        self._paths = programs.paths(ETCD, KUBERNETES, KWOK)
+        self.paths = programs.paths(ETCD, KUBERNETES, KWOK)
         self._guard = Guard()
         self.clusters: list[Cluster] = []
 
@@ -32,7 +32,7 @@ class Rig:
         folder.mkdir()
         wanted = wanted or Wanted()
         parts = [part for part, asked in ((KUBERAY, wanted.kuberay), (KARPENTER, wanted.karpenter)) if asked]
-        paths = self._paths | self._programs.paths(*parts)
+        paths = self.paths | self._programs.paths(*parts)
         crds = [path for part in parts for path in self._programs.crds(part)]
         cluster = Cluster(name, folder, wanted, paths, crds, self._guard)
         self.clusters.append(cluster)
