@@ -227,7 +227,7 @@ class Planner:
         self._connection: Connection | None = None
         self._feeds: dict[str, Feed] = {}
         self._versions: dict[str, Version] = {}
-        self._checked: str | None = None
+        self._checked: tuple[FleetPlan, FleetSnapshot, str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -303,14 +303,13 @@ class Planner:
         return self._connection
 
     def _check(self, plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
-        """Validate a plan, unless it is, to the byte, the one that was validated last."""
-        from raypipe.model.snapshot import digest
+        """Validate a plan, unless it is the very one that was validated last, for an equal fleet."""
         from raypipe.validation import check_plan
 
-        question = digest([plan.without_pools(), fleet, catalog.digest])
-        if question != self._checked:
-            check_plan(plan, fleet, catalog)
-            self._checked = question
+        if self._checked is not None and self._checked[0] is plan and self._checked[1:] == (fleet, catalog.digest):
+            return
+        check_plan(plan, fleet, catalog)
+        self._checked = plan, fleet, catalog.digest
 
 
 def warmed(fleet: FleetSnapshot, previous: FleetPlan) -> FleetSnapshot:

@@ -8,10 +8,9 @@ driver's machine likewise.
 from __future__ import annotations
 
 import gc
-import itertools
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import ray
@@ -20,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.actors.coordinator import NAME, NAMESPACE, CoordinatorActor, State
 from raypipe.actors.meanwhile import Meanwhile
-from raypipe.actors.parcels import Missing, Packed, pack, unpack_whole
+from raypipe.actors.parcels import Missing, Packed, Same, digest_of, pack, unpack_whole
 from raypipe.actors.price_scout import NAME as SCOUT_NAME
 from raypipe.actors.price_scout import PriceScoutActor, Published
 from raypipe.actors.runtime import Runtime, connect, starts_here
@@ -52,6 +51,7 @@ class Connection:
         self._coordinator: Any = None
         self._own = False
         self._scout: Any = None
+        self._last: tuple[str, FleetPlan] | None = None
 
     def _joined(self) -> Runtime:
         """Ray, started or joined when it is first needed."""
@@ -205,24 +205,29 @@ class Connection:
     ) -> FleetPlan:
         """Ask for the plan and send what is missing, until the plan comes; `answers`: what is known of it already."""
         coordinator, request = self._found(), uuid.uuid4().hex
-        for part in batches(answers):
+        for part in batches(answers.items()):
             ray.get(coordinator.remember.remote(part))
         for _ in range(ATTEMPTS):
             answer = self._waited(coordinator, request, packed, progress, stop)
-            if not isinstance(answer, Missing):
+            if isinstance(answer, Same) and self._last is not None:
+                return self._last[1]
+            if isinstance(answer, bytes):
                 plan: FleetPlan = unpack_whole(answer)
+                self._last = digest_of(answer), plan
                 return plan
-            catalogs = {digest: packed.catalogs[digest] for digest in answer.catalogs}
-            ray.get(coordinator.keep.remote({}, catalogs))
-            for batch in batches({digest: packed.clusters[digest] for digest in answer.clusters}):
-                ray.get(coordinator.keep.remote(batch, {}))
+            if isinstance(answer, Missing):
+                catalogs = {digest: packed.catalogs[digest] for digest in answer.catalogs}
+                ray.get(coordinator.keep.remote({}, catalogs))
+                for batch in batches(packed.sent(answer.clusters)):
+                    ray.get(coordinator.keep.remote(batch, {}))
         raise ClusterError("Ray: the fleet is more than the Coordinator can hold")
 
     def _waited(
         self, coordinator: Any, request: str, packed: Packed, progress: Callable[[str], None], stop: Callable[[], bool]
-    ) -> bytes | Missing:
+    ) -> bytes | Same | Missing:
         """Wait for an answer, telling meanwhile what goes on and handing on the wish to stop."""
-        call, stopped, before = coordinator.plan.remote(request, packed.parcel), False, ""
+        has = None if self._last is None else self._last[0]
+        call, stopped, before = coordinator.plan.remote(request, packed.parcel, has), False, ""
         while not ray.wait([call], timeout=ASK_EVERY_S if stopped or not stop() else 0.0)[0]:
             if stop() and not stopped:
                 stopped = True
@@ -230,18 +235,21 @@ class Connection:
             if (told := ray.get(coordinator.told.remote(request))) != before:
                 progress(told)
                 before = told
-        answer: bytes | Missing = ray.get(call)
+        answer: bytes | Same | Missing = ray.get(call)
         return answer
 
 
-def batches(entries: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
-    """The entries in parts of about `BATCH_BYTES`.
+def batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:
+    """The entries in parts of at most `BATCH_BYTES`, or of one that is larger; each made when it is asked for.
 
-    >>> [list(part) for part in batches({"a": bytes(3 * 2**20), "b": bytes(2 * 2**20), "c": b""})]
+    >>> [list(part) for part in batches([("a", bytes(3 * 2**20)), ("b", bytes(2 * 2**20)), ("c", b"")])]
     [['a'], ['b', 'c']]
     """
-    sizes = itertools.accumulate(len(data) for data in entries.values())
-    for _, part in itertools.groupby(
-        zip(entries.items(), sizes, strict=True), key=lambda one: (one[1] - 1) // BATCH_BYTES
-    ):
-        yield dict(entry for entry, _ in part)
+    part: dict[str, bytes] = {}
+    for digest, data in entries:
+        if part and sum(map(len, part.values())) + len(data) > BATCH_BYTES:
+            yield part
+            part = {}
+        part[digest] = data
+    if part:
+        yield part

@@ -18,7 +18,7 @@ from typing import Any
 import ray
 
 from raypipe.actors.kept import Kept
-from raypipe.actors.parcels import Missing, Parcel, Shelf, Stop, pack_whole
+from raypipe.actors.parcels import Missing, Parcel, Same, Shelf, Stop, digest_of, pack_whole
 from raypipe.actors.pool import MOST_DEATHS, Executor, Pool
 from raypipe.catalog import Catalog
 from raypipe.fleet import plan_fleet
@@ -59,13 +59,16 @@ class Coordinator:
         self._remembered = 0
 
     @ray.method(concurrency_group="plan")
-    def plan(self, request: str, parcel: Parcel) -> bytes | Missing:
-        """The packed plan of a packed (fleet, catalog, options of `plan_fleet`), or what is missing to unpack that."""
+    def plan(self, request: str, parcel: Parcel, has: str | None = None) -> bytes | Same | Missing:
+        """The packed plan of a packed (fleet, catalog, options of `plan_fleet`), or what is missing to unpack that.
+
+        `has`: what the plan that the driver has already is known by.
+        """
         if missing := self._shelf.missing(parcel):
             return missing
         if (known := self._memo.get(parcel.digest)) is not None:
             self._remembered += 1
-            return known
+            return Same() if digest_of(known) == has else known
         stop = Stop(request, self._stopped.__contains__)
         fleet, catalog, options = self._shelf.unpack(parcel, stop)
         executor = Executor(

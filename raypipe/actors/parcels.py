@@ -17,7 +17,7 @@ import hashlib
 import io
 import pickle
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class Parcel:
     @property
     def digest(self) -> str:
         """Equal for parcels that ask the same question."""
-        return hashlib.sha256(self.payload).hexdigest()
+        return digest_of(self.payload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,19 @@ class Packed:
     """A parcel with what it refers to, as the sender has it; `subject`: the first cluster in it."""
 
     parcel: Parcel
-    clusters: Mapping[str, bytes]
+    clusters: Mapping[str, ClusterSnapshot]
     catalogs: Mapping[str, Catalog]
     subject: ClusterSnapshot | None
+
+    def sent(self, digests: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """These clusters as a receiver keeps them; compressed only now, because most are never asked for."""
+        for digest in digests:
+            yield digest, zlib.compress(msgspec.msgpack.encode(self.clusters[digest]), _LEVEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """The answer to one who has the answer already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,11 @@ def pack_whole(value: Any) -> bytes:
     buffer = io.BytesIO()
     _Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
     return zlib.compress(buffer.getvalue(), _LEVEL)
+
+
+def digest_of(payload: bytes) -> str:
+    """What a packed answer is known by."""
+    return hashlib.sha256(payload).hexdigest()
 
 
 def unpack_whole(payload: bytes) -> Any:
@@ -138,7 +153,7 @@ class _References(_Packer):
 
     def __init__(self, file: io.BytesIO, protocol: int) -> None:
         super().__init__(file, protocol)
-        self.clusters: dict[str, bytes] = {}
+        self.clusters: dict[str, ClusterSnapshot] = {}
         self.catalogs: dict[str, Catalog] = {}
         self.subject: ClusterSnapshot | None = None
 
@@ -155,9 +170,8 @@ class _References(_Packer):
         return None
 
     def _cluster(self, cluster: ClusterSnapshot) -> str:
-        encoded = msgspec.msgpack.encode(cluster)
-        digest = hashlib.sha256(encoded).hexdigest()
-        self.clusters[digest] = zlib.compress(encoded, _LEVEL)
+        digest = hashlib.sha256(msgspec.msgpack.encode(cluster)).hexdigest()
+        self.clusters[digest] = cluster
         return digest
 
 

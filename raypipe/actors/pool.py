@@ -193,7 +193,7 @@ class _Dealing:
             executor.pool.replace(shard)
             return
         if isinstance(answer, Missing):
-            clusters = {digest: task.packed.clusters[digest] for digest in answer.clusters}
+            clusters = dict(task.packed.sent(answer.clusters))
             self._send(task, shard, clusters, {digest: executor.catalogs[digest] for digest in answer.catalogs})
             return
         if answer.final and answer.error is None:

@@ -24,6 +24,7 @@ from raypipe.catalog.tables import SHIPPED
 from raypipe.errors import CatalogError, ClusterError
 from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
+from tests.benchmark import idle, on_ray
 from tests.benchmark.instances import instance, write
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -88,7 +89,9 @@ def test_two_shards_plan_as_one_process_does(planner: raypipe.Planner, fleet: Fl
 def test_only_what_has_changed_is_planned_again(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
     first = planner.plan(fleet)
     before = state(planner).remembered
-    assert without_hour(planner.plan(fleet)) == without_hour(first)
+    again = planner.plan(fleet)
+    assert without_hour(again) == without_hour(first)
+    assert again.clusters is first.clusters  # which has not travelled again
     assert state(planner).remembered == before + 1  # the fleet as a whole
     changed = dataclasses.replace(fleet, clusters=(doubled(fleet.clusters[0]), *fleet.clusters[1:]))
     assert without_hour(planner.plan(changed)) == without_hour(raypipe.plan(changed, executor="serial"))
@@ -228,3 +231,14 @@ def both(planner: raypipe.Planner, here: raypipe.Planner, fleet: FleetSnapshot, 
     at = [version.read_at for one in (here, planner) for version in one._versions.values()]
     assert without_hour(plan).replace(f"{at[1]:%F %T}", "") == without_hour(other).replace(f"{at[0]:%F %T}", "")
     return {note.kind for note in plan.notes} & {"absurd-price", "old-prices"}
+
+
+def test_a_fleet_where_nothing_happens_is_measured_and_stays_as_it_is(
+    local_ray: None,  # noqa: ARG001 - which the benchmark finds in this process
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(idle, "CYCLE_S", 0.1)
+    monkeypatch.setattr(sys, "argv", ["on_ray", "--rows", "idle", "--clusters", "2", "--minutes", "0"])
+    assert on_ray.main() == 0
+    assert "2 idle clusters, 1 cycles" in capsys.readouterr().out

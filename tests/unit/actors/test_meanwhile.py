@@ -46,7 +46,7 @@ def test_answers_have_the_digests_of_the_coordinators_calls(limits: dict[str, in
     answers = here.enough()
 
     packed, shelf, there = pack((fleet(**limits), CATALOG, OPTIONS)), Shelf(), Elsewhere()
-    shelf.keep(packed.clusters, packed.catalogs)
+    shelf.keep(dict(packed.sent(packed.clusters)), packed.catalogs)
     travelled, catalog, options = shelf.unpack(packed.parcel, Stop("another"))
     plan_fleet(travelled, catalog, executor=there, stop=Stop("another"), **options)
     assert len(answers) >= 4

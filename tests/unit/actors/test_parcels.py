@@ -40,7 +40,7 @@ def test_a_call_names_what_is_large_and_is_small_itself() -> None:
 def test_a_receiver_says_what_it_lacks_and_no_more() -> None:
     packed, shelf = pack(call()), Shelf()
     assert shelf.missing(packed.parcel) == Missing(clusters=packed.parcel.clusters, catalogs=(CATALOG.digest,))
-    shelf.keep(packed.clusters, {})
+    shelf.keep(dict(packed.sent(packed.clusters)), {})
     assert shelf.missing(packed.parcel) == Missing(clusters=(), catalogs=(CATALOG.digest,))
     shelf.keep({}, packed.catalogs)
     assert shelf.missing(packed.parcel) is None
@@ -48,7 +48,7 @@ def test_a_receiver_says_what_it_lacks_and_no_more() -> None:
 
 def test_a_call_arrives_as_it_was_with_the_receivers_own_stop() -> None:
     packed, shelf, asked = pack(call()), Shelf(), Stop("this one", lambda request: request == "this one")
-    shelf.keep(packed.clusters, packed.catalogs)
+    shelf.keep(dict(packed.sent(packed.clusters)), packed.catalogs)
     arrived, cluster = shelf.unpack(packed.parcel, asked)
     assert cluster == SHOP
     assert arrived.func is function
@@ -58,7 +58,7 @@ def test_a_call_arrives_as_it_was_with_the_receivers_own_stop() -> None:
 
 def test_one_snapshot_is_one_object_on_the_other_side() -> None:
     packed, shelf = pack([SHOP, RESEARCH, SHOP]), Shelf()
-    shelf.keep(packed.clusters, {})
+    shelf.keep(dict(packed.sent(packed.clusters)), {})
     first, second, third = shelf.unpack(packed.parcel, Stop())
     assert (first, second) == (SHOP, RESEARCH)
     assert third is first
