@@ -55,7 +55,7 @@ def _would(kept: FleetPlan, whole: FleetPlan, planned: Sequence[ClusterPlan]) ->
     """What the same pods would cost, and how much less no plan can."""
     now, then, bound = kept.usd_per_hour.before, whole.usd_per_hour.after, whole.usd_per_hour.lower_bound
     waiting = sum(_added(node) for one in planned for node in one.nodes) + sum(one.count for one in kept.unplaced)
-    who = "The same pods" + (f" and {waiting:,} that wait" if waiting else "")
+    who = "The same pods" + (f" and {waiting:,} that {'waits' if waiting == 1 else 'wait'}" if waiting else "")
     less = f", {percent((now - then) / now)} less" if 0 < then < now else ""
     text = f"{who}, planned anew, would cost {hourly(then)}{less}; no plan for them costs less than {hourly(bound)}."
     left = sum(one.count for one in whole.unplaced)

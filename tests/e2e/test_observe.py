@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.e2e.objects import deployment, is_ready, node, pod, pod_spec
 from tests.e2e.processes import free_ports, until
 from tests.e2e.rig import Rig
 
+README = Path(__file__).parents[2] / "README.md"
 READER, NOBODY = "reader", "nobody"
 ON_DEMAND = {
     "node.kubernetes.io/instance-type": "m7g.2xlarge",
@@ -333,25 +335,58 @@ def by_uid(objects: Any) -> dict[str, Mapping[str, Any]]:
     return {one["metadata"]["uid"]: one for one in objects}
 
 
-def test_an_observer_knows_what_a_list_would_say_and_outlives_the_api_server(
-    bare: Cluster, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def empty(bare: Cluster) -> Iterator[Cluster]:
+    """The cluster without operators, with nothing in it before and after."""
+    bare.clear()
+    yield bare
+    bare.clear()
+
+
+def test_the_readmes_commands_run_and_print_what_it_shows(
+    empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
-    with Observer(Server(bare.name)) as observer:
+    contexts = [dataclasses.replace(empty.context(), name=name) for name in ("prod", "staging")]
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "config", contexts)))
+    monkeypatch.chdir(tmp_path)
+    nodes = [node(f"n{number}", labels=ON_DEMAND, cpu=8, memory="32Gi") for number in range(2)]
+    for one in empty.api.create(*nodes):
+        empty.api.wait({**one, "apiVersion": "v1", "kind": "Node"}, is_ready)
+    empty.api.create(deployment("web", 10, cpu="1", memory="6Gi"))
+    empty.api.wait(deployment("web", 10), lambda found: found["status"].get("readyReplicas") == 10)
+    empty.api.create(deployment("batch", 2, cpu="6", memory="8Gi"))
+    until(lambda: len(empty.api.items("v1", "Pod")) == 12, 20, "pods wait")
+    assert main(["plan", "--context", "prod", "--quiet"]) == 0
+    told = capsys.readouterr().out.split("\n\n")[0]
+    readme = README.read_text()
+    shown = re.search(r"^```text\n(prod costs .*?)\n```$", readme, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert " ".join(told.split()) == " ".join(shown[1].split())
+    (block,) = re.findall(r"^```bash\n([^`]*--context prod .*?)\n```$", readme, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert (program, main(words)) == ("raypipe", 0), line
+
+
+def test_an_observer_knows_what_a_list_would_say_and_outlives_the_api_server(
+    empty: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(empty.kubeconfig))
+    with Observer(Server(empty.name)) as observer:
         once(observer, lambda seen: seen.error is None)
-        bare.api.create(node("n1"), deployment("web", 5), deployment("brief", 2))
-        bare.api.wait(deployment("web", 5), lambda found: found["status"].get("readyReplicas") == 5)
-        bare.api.delete(deployment("brief", 2), propagationPolicy="Background")
-        until(lambda: len(bare.api.items("v1", "Pod")) == 5, 20, "pods of the deleted are gone")
-        agrees(observer, bare)
-        bare.stop("kube-apiserver")
+        empty.api.create(node("n1"), deployment("web", 5), deployment("brief", 2))
+        empty.api.wait(deployment("web", 5), lambda found: found["status"].get("readyReplicas") == 5)
+        empty.api.delete(deployment("brief", 2), propagationPolicy="Background")
+        until(lambda: len(empty.api.items("v1", "Pod")) == 5, 20, "pods of the deleted are gone")
+        agrees(observer, empty)
+        empty.stop("kube-apiserver")
         away = once(observer, lambda seen: seen.error is not None)
         assert "no answer" in str(away.error) or "the watch broke" in str(away.error)
-        bare.restart("kube-apiserver")
-        bare.api.create(deployment("after", 3))
-        bare.api.wait(deployment("after", 3), lambda found: found["status"].get("readyReplicas") == 3)
+        empty.restart("kube-apiserver")
+        empty.api.create(deployment("after", 3))
+        empty.api.wait(deployment("after", 3), lambda found: found["status"].get("readyReplicas") == 3)
         once(observer, lambda seen: seen.error is None)
-        agrees(observer, bare)
+        agrees(observer, empty)
 
 
 def agrees(observer: Observer, cluster: Cluster) -> None:
