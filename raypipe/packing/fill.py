@@ -34,6 +34,14 @@ FLOOR = 0.02
 LEAST = 1e-9
 """$/h: less than the price of any pod that costs something."""
 LEAST_LOAD = 1e-12
+LESS_THAN_ONE = 0.5
+"""What stands for no room at all: no whole request is as little, and one may divide by it."""
+JUST_FITS = 1.0 + 1e-15
+"""The share of the room that a pod takes which leaves nothing of it, with what floats add to that."""
+FEW_GOING = 0.6
+"""Nodes that are full are left out once no more than this share is not."""
+NUMBERS_AT_ONCE = 400_000
+"""Nodes x shapes x resources looked at together: what a processor keeps near."""
 
 
 def floored(prices: Floats, unit_costs: Floats) -> Floats:
@@ -61,98 +69,123 @@ def fill(
     patterns = np.zeros((len(kinds), len(most)), dtype=np.int64) if start is None else start.copy()
     if not len(shapes) or not len(kinds):
         return patterns
+    measures = [measure] if isinstance(measure, Measure) else list(measure)
+    of = np.repeat(np.arange(len(measures)), len(kinds) // len(measures))
     used = np.flatnonzero((problem.requests[shapes] > 0).any(axis=0))
     resources = used[~np.isin(used, problem.caps)]
-    requests = problem.requests[np.ix_(shapes, resources)]
-    loads = _Loads(requests, [measure] if isinstance(measure, Measure) else measure, len(kinds))
+    at_once = max(1, NUMBERS_AT_ONCE // (len(shapes) * max(1, len(resources))))
+    for first in range(0, len(kinds), at_once):
+        some = slice(first, first + at_once)
+        price = _worth(problem, prices if prices.ndim == 1 else prices[some], shapes, kinds[some])
+        loads = _Loads(problem.requests[np.ix_(shapes, resources)], measures, of[some])
+        _fill_some(problem, price, kinds[some], most, patterns[some], shapes, resources, loads, part)
+    return _slices_repaired(problem, kinds, patterns)
+
+
+def _fill_some(
+    problem: Problem,
+    worth: Floats,
+    kinds: Ints,
+    most: Ints,
+    patterns: Ints,
+    shapes: Ints,
+    resources: Ints,
+    loads: _Loads,
+    part: int,
+) -> None:
+    """Add pods of `shapes` to `patterns` (kinds, K), a node each, until every node is full.
+
+    Nodes that are full wait for others: leaving them out costs more than asking them again a few times.
+    """
     room = problem.capacity[np.ix_(kinds, resources)] - patterns @ problem.requests[:, resources]
     caps, company = _Caps(problem, shapes, kinds, patterns), _Company(problem, shapes, kinds, patterns)
     wanted = np.minimum(most[shapes] - patterns[:, shapes], caps.alone)
-    left = np.where(problem.fits[np.ix_(shapes, kinds)].T, wanted, 0)
-    price = np.where(left > 0, _worth(problem, prices, shapes, kinds), 0.0)
+    wanted = np.where(problem.fits[np.ix_(shapes, kinds)].T, wanted, 0)
+    price = np.where(wanted > 0, worth, 0.0)
     caps.close_all(price)
     company.close(price)
-    active = rows = np.arange(len(kinds))
-    while True:  # until every node is full
-        best, going = _densest(loads, price, room)
-        if not going.all():
-            active, best, room, left, price = active[going], best[going], room[going], left[going], price[going]
+    left = wanted.copy()
+    of_left, of_price = left.reshape(-1), price.reshape(-1)
+    here = np.arange(len(kinds))
+    at = first = here * len(shapes)
+    while True:
+        best, going = loads.densest(price, room, first)
+        if np.count_nonzero(going) <= FEW_GOING * len(going):
+            at, best, room, price = at[going], best[going], room[going], price[going]
             loads.narrow(going)
             caps.narrow(going)
             company.narrow(going)
-        if not len(active):
-            break
-        here, need = rows[: len(active)], requests[best]
-        still = np.where(need > 0, room // np.maximum(need, 1), ENDLESS).min(axis=1)
+            here, first, of_price, going = here[: len(at)], first[: len(at)], price.reshape(-1), going[going]
+            if not len(at):
+                break
+        need = loads.requests.take(best, axis=0)
+        still = np.minimum.reduce(np.where(need > 0, room // np.maximum(need, 1), ENDLESS), axis=1)
         still = company.limited(best, caps.limited(here, best, still))
-        wanted = left[here, best]
-        added = -(-np.minimum(still, wanted) // part)
-        patterns[active, shapes[best]] += added
-        left[here, best] = wanted - added
-        spent = (wanted <= added) | (added <= 0)
-        price[here[spent], best[spent]] = 0.0
+        number = at + best
+        before = of_left[number]
+        added = (np.minimum(still, before) + (part - 1)) // part * going
+        after = before - added
+        of_left[number] = after
+        of_price[(first + best)[np.minimum(after, still) <= 0]] = 0.0
         room -= need * added[:, None]
         caps.join(here, best, added, price)
         company.join(best, added)
         company.close(price)
-    return _slices_repaired(problem, kinds, patterns)
-
-
-def _densest(loads: _Loads, price: Floats, room: Ints) -> tuple[Ints, Bools]:
-    """The densest shape on each node that still fits there, (nodes,), and whether there is one.
-
-    Whether a shape fits is asked of the densest alone; where it does not, all are asked, and those that do not fit get
-    the price nothing: room only shrinks.
-    """
-    density = loads.densities(price, room)
-    best: Ints = density.argmax(axis=1)
-    tight = np.flatnonzero((loads.requests[best] > room).any(axis=1))
-    if len(tight):
-        fits = (loads.requests[None, :, :] <= room[tight, None, :]).all(axis=2)
-        price[tight] *= fits
-        density[tight] *= fits
-        best[tight] = density[tight].argmax(axis=1)
-    going: Bools = density[np.arange(len(best)), best] > 0
-    return best, going
+    patterns[:, shapes] += wanted - left
 
 
 class _Loads:
-    """g(d_k / R_j) for every shape and node, in memory that is written over each time."""
+    """g(d_k / R_j) for every shape and node, in memory that is written over each time.
 
-    def __init__(self, requests: Ints, measures: Sequence[Measure], nodes: int) -> None:
+    requests: (K, R). of: (nodes,) which of `measures` each node is filled by, ascending.
+    """
+
+    def __init__(self, requests: Ints, measures: Sequence[Measure], of: Ints) -> None:
         self.requests = requests
-        self._shares = np.ascontiguousarray(requests.T, dtype=np.float64)
-        self._measures, self._counts = measures, np.full(len(measures), nodes // len(measures))
-        self._of = np.repeat(np.arange(len(measures)), self._counts)
-        self._total, self._share = np.empty((nodes, len(requests))), np.empty((nodes, len(requests)))
+        self._requests = np.ascontiguousarray(requests.T, dtype=np.float64)
+        self._measures, self._of = measures, of
+        self._shares = np.empty((len(of), *self._requests.shape))
+        self._largest, self._density = np.empty((len(of), len(requests))), np.empty((len(of), len(requests)))
+        self._within = self._slices()
 
     def narrow(self, going: Bools) -> None:
         """Forget the nodes that are full."""
         self._of = self._of[going]
-        self._counts = np.bincount(self._of, minlength=len(self._measures))
+        self._within = self._slices()
 
-    def densities(self, price: Floats, room: Ints) -> Floats:
-        """π_k / g(d_k / R_j), (nodes, shapes); as if every shape fitted."""
-        total, inverse, first = self._total[: len(room)], 1.0 / np.maximum(room, 1), 0
-        for measure, count in zip(self._measures, self._counts.tolist(), strict=True):
-            within = slice(first, first + count)
-            self._add_up(measure, inverse[within], total[within], self._share[:count])
-            first += count
-        return np.divide(price, total, out=total)
+    def _slices(self) -> list[tuple[Measure, slice]]:
+        """The nodes of each measure."""
+        ends = np.searchsorted(self._of, np.arange(len(self._measures) + 1)).tolist()
+        return [
+            (measure, slice(first, last))
+            for measure, first, last in zip(self._measures, ends[:-1], ends[1:], strict=True)
+            if first < last
+        ]
 
-    def _add_up(self, measure: Measure, inverse: Floats, total: Floats, share: Floats) -> None:
-        """Write g of these nodes, 1/R of which is `inverse`, into `total`."""
-        total.fill(LEAST_LOAD)
-        for need, each in zip(self._shares, inverse.T, strict=True):
-            np.multiply(need, each[:, None], out=share)
+    def densest(self, price: Floats, room: Ints, first: Ints) -> tuple[Ints, Bools]:
+        """The shape of most π_k / g(d_k / R_j) that still fits on each node, (nodes,), and whether there is one.
+
+        first: (nodes,) where the row of each node begins in an array (nodes, K).
+        """
+        count = len(room)
+        shares, largest, density = self._shares[:count], self._largest[:count], self._density[:count]
+        inverse = 1.0 / np.maximum(room, LESS_THAN_ONE)
+        np.multiply(self._requests, inverse[:, :, None], out=shares)
+        np.maximum.reduce(shares, axis=1, out=largest, initial=LEAST_LOAD)
+        for measure, within in self._within:
             if measure is Measure.MAX:
-                np.maximum(total, share, out=total)
+                density[within] = largest[within]
                 continue
             if measure is Measure.L2:
-                np.square(share, out=share)
-            total += share
-        if measure is Measure.L2:
-            np.sqrt(total, out=total)
+                np.square(shares[within], out=shares[within])
+            np.add.reduce(shares[within], axis=1, out=density[within], initial=LEAST_LOAD)
+            if measure is Measure.L2:
+                np.sqrt(density[within], out=density[within])
+        np.divide(price, density, out=density)
+        density *= largest <= JUST_FITS
+        best: Ints = density.argmax(axis=1)
+        going: Bools = density.reshape(-1)[first + best] > 0
+        return best, going
 
 
 def _worth(problem: Problem, prices: Floats, shapes: Ints, kinds: Ints) -> Floats:
