@@ -114,7 +114,9 @@ def _group(key: Key, mark: Mark) -> WorkerGroup:
     waiting = {name: one for name, one in members.items() if one.waits}
     may_go = sorted((one.replica, name) for name, one in waiting.items() if one.replica not in started)
     meant = max(0, len(waiting) - unplaced - key.surplus)  # for nodes on their way, which ask for a number of them
-    strategy = mark.group.plain("scaleStrategy")
+    strategy = mark.group.get("scaleStrategy")
+    listed = strategy.get("workersToDelete")
+    to_delete = tuple(one.text() for one in listed.items())
     return WorkerGroup(
         name=mark.group_name,
         index=mark.index,
@@ -127,8 +129,9 @@ def _group(key: Key, mark: Mark) -> WorkerGroup:
         wish=mark.replicas,
         replicas=mark.replicas,
         stated=_stated(mark),
-        scale_strategy=strategy if isinstance(strategy, dict) else None,
-        gone=tuple(name for name in _to_delete(mark) if name not in members),
+        strategic=strategy.value is not None,
+        to_delete=None if listed.value is None else to_delete,
+        gone=tuple(name for name in to_delete if name not in members),
         live=key.live + key.surplus,
         staying=key.live - unplaced,
         started=len(started),
@@ -144,10 +147,6 @@ def _stated(mark: Mark) -> dict[str, int]:
         for name in GROUP_FIELDS
         if mark.group.plain(name) is not None
     }
-
-
-def _to_delete(mark: Mark) -> list[str]:
-    return [one.text() for one in mark.group.get("scaleStrategy", "workersToDelete").items()]
 
 
 def _with_own_bounds(group: WorkerGroup, requested: _Requested) -> WorkerGroup:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from raypipe.model.pods import PodGroup, PodSpec
 from raypipe.model.workloads import Gang
@@ -70,7 +69,8 @@ class WorkerGroup:
         replicas: as the object has them now, within its bounds.
         stated: its numbers as the object states them, by field; one that is not stated is not in it.
         owners: what the owner had stated where raypipe has written since (None: nothing), by field.
-        scale_strategy: as the object states it, or None. gone: workers that it wants deleted, and that are.
+        strategic: it has a scaleStrategy. to_delete: the workers named in it, None where it has no such list.
+        gone: those of them that are gone.
         live: its live pods. staying: pods that stay whatever is decided.
         started: replicas that have such a pod, as far as labels tell.
         waiting: live pods without a node that may go, by name, those of one replica together.
@@ -88,7 +88,8 @@ class WorkerGroup:
     replicas: int = 0
     stated: Mapping[str, int] = field(default_factory=dict)
     owners: Mapping[str, int | None] = field(default_factory=dict)
-    scale_strategy: Mapping[str, Any] | None = None
+    strategic: bool = False
+    to_delete: tuple[str, ...] | None = None
     gone: tuple[str, ...] = ()
     live: int = 0
     staying: int = 0

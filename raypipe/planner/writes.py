@@ -113,7 +113,7 @@ def _scaled(one: Alternatives, replicas: Sequence[int]) -> Iterator[_Entry]:
     """Replicas as divided; the owner's bounds, where Ray's autoscaler owned the replicas before."""
     for group, n in zip(one.groups, replicas, strict=True):
         fields = dict(group.owners) | ({"replicas": n} if n != group.replicas else {})
-        listed = tuple((group.scale_strategy or {}).get("workersToDelete") or ())
+        listed = group.to_delete or ()
         going = [name for name in listed if name not in group.gone]
         surplus = group.live - n * group.hosts if n < group.replicas else 0
         to_delete = tuple(dict.fromkeys((*going, *group.waiting)))[: max(surplus, len(going))]
@@ -232,9 +232,15 @@ def _patch(target: RayTarget, written: Sequence[_Entry], note: str | None) -> tu
             for name in entry.changed()
         ]
         if entry.to_delete is not None:
-            old = None if group.scale_strategy is None else dict(group.scale_strategy)
-            new = {**(old or {}), "workersToDelete": list(entry.to_delete)}
-            changes.append(Change(path=f"{place}/scaleStrategy", old=old, new=new))
+            changes.append(_deletion(f"{place}/scaleStrategy", group, list(entry.to_delete)))
     if note != target.requested:
         changes.append(annotation_change(REQUESTED, target.requested, note, annotated=target.annotated))
     return json_patch(target.uid, changes, names)
+
+
+def _deletion(place: str, group: WorkerGroup, names: list[str]) -> Change:
+    """The change of the workers to delete, in the scaleStrategy at `place`."""
+    if not group.strategic:
+        return Change(path=place, old=None, new={"workersToDelete": names})
+    old = None if group.to_delete is None else list(group.to_delete)
+    return Change(path=f"{place}/workersToDelete", old=old, new=names)

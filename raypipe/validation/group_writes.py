@@ -5,7 +5,6 @@ Each patch is tried on the object as far as the snapshot knows it; what comes of
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -71,8 +70,10 @@ def _names(action: Action, one: Alternatives) -> bool:
 
 def _entry(group: WorkerGroup) -> dict[str, Any]:
     """A group as the object has it, as far as it is known."""
-    strategy = {} if group.scale_strategy is None else {"scaleStrategy": copy.deepcopy(dict(group.scale_strategy))}
-    return {"groupName": group.name, **group.stated, **strategy}
+    entry: dict[str, Any] = {"groupName": group.name, **group.stated}
+    if group.strategic:
+        entry["scaleStrategy"] = {} if group.to_delete is None else {"workersToDelete": list(group.to_delete)}
+    return entry
 
 
 def _document(sets: list[Alternatives], version: str | None) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _replicas_wrong(entry: Mapping[str, Any], group: WorkerGroup, replicas: int)
     ):
         yield f"{entry.get('replicas')} replicas of {group.name} are written, {replicas} told"
     named = (entry.get("scaleStrategy") or {}).get("workersToDelete") or ()
-    listed = ((group.scale_strategy or {}).get("workersToDelete")) or ()
+    listed = group.to_delete or ()
     if any(name not in group.waiting and name not in listed for name in named):
         yield f"workers of {group.name} are to be deleted that do not wait: {', '.join(named)}"
     if any(name in group.gone for name in named):

@@ -80,6 +80,50 @@ spec:
       numOfHosts: 1
       template: {spec: {containers: [{name: w, resources: {requests: {cpu: 2, memory: 4Gi}}}]}}
 ---
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata:
+  name: two
+  uid: u-two
+  resourceVersion: '7'
+  annotations: {raypipe.io/requested-replicas: '{"wish": {"a": 2, "b": 0}, "written": {"a": 1, "b": 1}, "maxReplicas": {"wish": {"a": 5}, "written": {"a": 1}}}'}
+spec:
+  rayVersion: 2.60.0
+  enableInTreeAutoscaling: true
+  autoscalerOptions: {version: v2, idleTimeoutSeconds: 90}
+  headGroupSpec: {template: {spec: {containers: [{name: h, env: [{name: RAY_enable_autoscaler_v2, value: '1'}], resources: {requests: {cpu: 1}}}]}}}
+  workerGroupSpecs:
+  - groupName: a
+    replicas: 1
+    maxReplicas: 1
+    idleTimeoutSeconds: 60
+    priority: 2
+    scaleStrategy: {workersToDelete: [two-a-1, two-a-2]}
+    template: {metadata: {annotations: {raypipe.io/alternatives: s}}, spec: {containers: [{name: w, resources: {requests: {cpu: 2}}}]}}
+  - groupName: b
+    replicas: 1
+    template: {metadata: {annotations: {raypipe.io/alternatives: s, raypipe.io/speed: '0.5'}}, spec: {containers: [{name: w, resources: {requests: {cpu: 1}}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: two-a-1
+  uid: u-a
+  labels: {ray.io/node-type: worker, ray.io/group: a, ray.io/worker-group-replica-name: r-1}
+  ownerReferences: [{apiVersion: ray.io/v1, kind: RayCluster, name: two, uid: u-two, controller: true}]
+spec: {containers: [{name: w, resources: {requests: {cpu: 2}}}]}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: rayclusters.ray.io}
+spec:
+  group: ray.io
+  names: {kind: RayCluster}
+  versions:
+  - name: v1
+    served: true
+    schema: {openAPIV3Schema: {properties: {spec: {properties: {workerGroupSpecs: {items: {properties: {priority: {type: integer}}}}}}}}}
+---
 apiVersion: v1
 kind: Node
 metadata:

@@ -119,6 +119,14 @@ def test_workers_that_are_gone_are_struck_off(catalog: Catalog) -> None:
     assert writes(plan_of(catalog, after)) == []
 
 
+@pytest.mark.parametrize("strategy", [{}, {"workersToDelete": []}, {"other": 1, "workersToDelete": ["w-9"]}])
+def test_what_else_a_scale_strategy_says_is_left_alone(strategy: Object, catalog: Catalog) -> None:
+    one = ray_cluster(l4(2, scaleStrategy=strategy), t4(0), metadata={"uid": "u"})
+    pods = [member("w-1", "l4", one), member("w-2", "l4", one)]
+    after = carried_out(one, only_write(plan_of(catalog, one, *pods)))
+    assert entries(after)["l4"]["scaleStrategy"] == strategy | {"workersToDelete": ["w-1", "w-2"]}
+
+
 def test_a_worker_that_is_about_to_go_stays_named(catalog: Catalog) -> None:
     one = ray_cluster(l4(0, scaleStrategy={"workersToDelete": ["w-1", "w-9"]}), t4(3), metadata={"uid": "u"})
     action = only_write(plan_of(catalog, one, l4_node(), member("w-1", "l4", one, node="node-1")))
