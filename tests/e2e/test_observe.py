@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.config import incluster_config
 
 import raypipe
 from raypipe.adapters.kubernetes import Observer, Server, listing
@@ -172,6 +173,28 @@ def _bound(cluster: ClusterSnapshot) -> list[Any]:
             before = found.get(one.key)
             found[one.key] = dataclasses.replace(one, count=one.count + (before.count if before else 0))
     return list(found.values())
+
+
+def test_a_snapshot_of_a_live_cluster_is_planned_as_the_cluster_was(contexts: Cluster, tmp_path: Path) -> None:
+    saved = tmp_path / "snapshot.json"
+    assert main(["snapshot", "--context", contexts.name, "--quiet", "--out", str(saved)]) == 0
+    plans = [raypipe.plan(fleet) for fleet in (raypipe.read(saved), raypipe.read(context=contexts.name))]
+    again, live = (dataclasses.replace(plan, created_at=None).to_json() for plan in plans)
+    assert again == live
+
+
+def test_the_cluster_that_raypipe_runs_in_needs_no_kubeconfig(
+    seen: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = seen.context()
+    (tmp_path / "token").write_text(context.token)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(context.authority))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(context.port))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    (found,) = raypipe.read(context="in-cluster").clusters
+    assert (found.name, found.context, found.error, len(found.nodes)) == ("in-cluster", "in-cluster", None, 4)
 
 
 def test_the_table_begins_with_what_the_cluster_costs_now_and_anew(

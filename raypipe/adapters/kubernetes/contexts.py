@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.config.kube_config import KubeConfigMerger
+from urllib3.exceptions import InsecureRequestWarning
 
 from raypipe.errors import ClusterError, Problem, nearest
 
@@ -43,6 +45,8 @@ def configuration_of(context: str) -> Configuration:
     except (ConfigException, OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ClusterError(f"{context}: {_shown(files)} does not say how to reach it: {words[:300]}") from None
+    if not made.verify_ssl:  # as the kubeconfig has it: whoever wrote that need not be told at every request
+        urllib3.disable_warnings(InsecureRequestWarning)
     made.retries = False  # the server's own module says when to ask again
     made.connection_pool_maxsize = MOST_CONNECTIONS
     return made
