@@ -209,9 +209,10 @@ def _kept(decision: Decision, number: int, added: Mapping[int, int]) -> PlannedN
 
 def _why_kept(room: Room, used: bool) -> str:
     node = room.existing.node
+    there = "is on its way" if node.coming else "exists"
     if not node.open:
-        return f"exists and takes no demand: {node.why_closed}"
-    return "exists: its free room costs nothing more" if used else "exists"
+        return f"{there} and takes no demand: {node.why_closed.removeprefix('on its way, ')}"
+    return f"{there}: its free room costs nothing more" if used else there
 
 
 class Reasons:

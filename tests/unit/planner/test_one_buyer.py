@@ -10,7 +10,7 @@ import pytest
 from raypipe.catalog import Catalog
 from raypipe.errors import InvalidPlanError
 from raypipe.fleet import plan_fleet
-from raypipe.model.nodes import NodePool
+from raypipe.model.nodes import Node, NodePool
 from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.pods import PodGroup
 from raypipe.model.requirements import Operator, Requirement, Taint
@@ -137,3 +137,26 @@ def test_the_second_opinion_refuses_a_plan_that_buys_twice_or_for_nobody(catalog
             FleetSnapshot(clusters=(cluster(GPU, context="prod", node_pools=(OPEN, OURS)),)),
             catalog,
         )
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "reason"),
+    [
+        pytest.param(True, 1, "is on its way: its free room costs nothing more", id="ours takes what fits"),
+        pytest.param(True, 0, "is on its way", id="ours with nothing to take"),
+        pytest.param(False, 0, "is on its way and takes no demand: bought by another", id="another's"),
+    ],
+)
+def test_a_node_on_its_way_has_its_price_and_says_what_it_is(
+    catalog: Catalog, own: bool, wanted: int, reason: str
+) -> None:
+    labels = {KINDS: "m5.xlarge", "topology.kubernetes.io/zone": "us-east-1a"}
+    why_closed = "" if own else "on its way, bought by another"
+    coming = Node(
+        name="n", labels=labels, capacity={}, allocatable={}, own=own, coming=True, open=own, why_closed=why_closed
+    )
+    demand = [pods("web", 1000, wanted)] if wanted else []
+    plan = planned(catalog, *demand, context="prod", nodes=(coming,))
+    (node,) = plan.nodes
+    assert (node.existing, node.usd_per_hour, node.reason) == (True, 0.2, reason)
+    assert node.allocatable["cpu"] == "4"
