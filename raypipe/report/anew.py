@@ -55,6 +55,7 @@ def _would(kept: FleetPlan, whole: FleetPlan, planned: Sequence[ClusterPlan]) ->
     """What the same pods would cost, and how much less no plan can."""
     now, then, bound = kept.usd_per_hour.before, whole.usd_per_hour.after, whole.usd_per_hour.lower_bound
     waiting = sum(_added(node) for one in planned for node in one.nodes) + sum(one.count for one in kept.unplaced)
+    waiting += sum(_left_to_karpenter(one) for one in planned)
     who = "The same pods" + (f" and {waiting:,} that {'waits' if waiting == 1 else 'wait'}" if waiting else "")
     less = f", {percent((now - then) / now)} less" if 0 < then < now else ""
     text = f"{who}, planned anew, would cost {hourly(then)}{less}; no plan for them costs less than {hourly(bound)}."
@@ -65,7 +66,7 @@ def _would(kept: FleetPlan, whole: FleetPlan, planned: Sequence[ClusterPlan]) ->
 def _steps(plan: ClusterPlan, *, named: bool) -> list[str]:
     """What the plan would do first in one cluster."""
     within = f"{plan.name}: " if named else ""
-    return [within + step for step in (*_changes(plan), *_purchases(plan), *_moves(plan))]
+    return [within + step for step in (*_changes(plan), *_purchases(plan), *_others(plan), *_moves(plan))]
 
 
 def _changes(plan: ClusterPlan) -> Iterable[str]:
@@ -88,6 +89,16 @@ def _purchases(plan: ClusterPlan) -> Iterable[str]:
         pods = sum(_added(node) for node in bought)
         who = f"{counted(pods, 'pod')} that {'waits' if pods == 1 else 'wait'}"
         yield f"buy {shown} for {who}: {hourly(plan.bought.usd_per_hour)} more"
+
+
+def _others(plan: ClusterPlan) -> Iterable[str]:
+    """What somebody else does."""
+    if pods := _left_to_karpenter(plan):
+        yield f"wait for Karpenter, which buys for {counted(pods, 'pod')} that {'waits' if pods == 1 else 'wait'}"
+
+
+def _left_to_karpenter(plan: ClusterPlan) -> int:
+    return sum(one.count for one in plan.excluded if one.reason == "karpenter")
 
 
 def _moves(plan: ClusterPlan) -> Iterable[str]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from raypipe.model.plan import ClusterPlan, Consolidation, Cost, FleetPlan, Unplaced
+from raypipe.model.plan import ClusterPlan, Consolidation, Cost, Excluded, FleetPlan, Unplaced
 from raypipe.report.anew import anew
 from raypipe.report.text import Telling, render
 from tests.unit.report.plans import DEMO, SUSPEND, WEB, cluster, fleet_plan, node
@@ -51,6 +51,13 @@ def test_pods_that_wait_are_bought_for_first_and_every_cluster_is_named() -> Non
         f"                 prod: buy 1 × m7g.2xlarge spot for 8 pods that wait: ${one.bought.usd_per_hour:.4f}/h more",
         "                 staging: move pods to fewer or cheaper nodes: $0.20/h less in 3 actions",
     ]
+
+
+def test_pods_that_karpenter_buys_for_wait_too() -> None:
+    left = Excluded(pods=WEB, count=3, reason="karpenter")
+    lines = anew(fleet(kept("prod", 2.0, excluded=(left,)), cost=NOW), WHOLE)
+    assert "The same pods and 3 that wait, planned anew," in lines[0]
+    assert lines[1:] == ["  first steps    wait for Karpenter, which buys for 3 pods that wait"]
 
 
 def test_what_is_not_counted_is_said() -> None:
