@@ -21,6 +21,8 @@ from raypipe.manifests.origins import Observed, Origin, opened
 from raypipe.manifests.places import Place, place_of
 from raypipe.manifests.regions import DEFAULT_PROVIDER, DEFAULT_REGION, PROVIDERS, default_zones
 from raypipe.manifests.requirements import requirements
+from raypipe.manifests.set_aside import MOST_ROUNDS, without
+from raypipe.manifests.sources import Source
 from raypipe.model.plan import Note
 from raypipe.model.requirements import gpu_name
 from raypipe.model.snapshot import ClusterSnapshot
@@ -55,21 +57,33 @@ CLUSTER_KEYS = (
 
 def read_cluster(entry: Field, name: str, origin: Origin, settings: Settings, place: Place) -> ClusterSnapshot:
     """Read one cluster; what is wrong in its entry or its objects is its `error`."""
-    notes: list[Note] = []
-    sources, found = opened(origin, entry, notes)
-    objects = collect(found)
     settings = read_settings(entry.get("settings"), settings)
-    live = origin if isinstance(origin, Observed) else None
-    declared = _declared(entry, name, settings, place, objects, notes)
-    if live is not None:
-        declared = replace(declared, context=live.context)
-    snapshot = _with_objects(declared, objects, live.served if live is not None else frozenset(), notes)
+    for _ in range(MOST_ROUNDS):
+        snapshot, sources = _read(entry, name, origin, settings, place)
+        wrong = sources[0].first_by_document if isinstance(origin, Observed) else {}
+        mended = without(origin, wrong) if isinstance(origin, Observed) and wrong else None
+        if mended is None:
+            break
+        origin = mended
     problems = [str(problem) for source in (entry.source, *sources) for problem in source.take()]
-    if live is not None and live.error is not None:
-        problems.append(live.error)
+    if isinstance(origin, Observed) and origin.error is not None:
+        problems.append(origin.error)
     if problems:
         return broken_cluster(name, settings, problems, snapshot.context)
     return _without_homeless(snapshot)
+
+
+def _read(
+    entry: Field, name: str, origin: Origin, settings: Settings, place: Place
+) -> tuple[ClusterSnapshot, list[Source]]:
+    """The cluster as its origin has it, and the places where problems may be noted."""
+    notes: list[Note] = []
+    sources, found = opened(origin, entry, notes)
+    objects = collect(found)
+    declared = _declared(entry, name, settings, place, objects, notes)
+    if not isinstance(origin, Observed):
+        return _with_objects(declared, objects, frozenset(), notes), sources
+    return _with_objects(replace(declared, context=origin.context), objects, origin.served, notes), sources
 
 
 def broken_cluster(

@@ -29,7 +29,7 @@ class Source:
     _problems: list[Problem] = field(default_factory=list, init=False)
     _unplaced: list[tuple[int, int, tuple[Step, ...]]] = field(default_factory=list, init=False)
     _more: int = field(default=0, init=False)
-    _noted: set[tuple[object, ...]] = field(default_factory=set, init=False)
+    _noted: set[tuple[int, tuple[Step, ...], int | None, str, str]] = field(default_factory=set, init=False)
     _times: int = field(default=0, init=False)
 
     def named(self, document: int) -> str:
@@ -88,6 +88,15 @@ class Source:
         if not self._more:
             return list(self._problems)
         return [*self._problems, Problem(found=f"{self.shown}: {self._more} more problems like these")]
+
+    @property
+    def first_by_document(self) -> dict[int, str]:
+        """What is wrong with each document, in a line: the first problem of each, in the order of documents."""
+        first: dict[int, str] = {}
+        for document, steps, _, found, expected in sorted(self._noted, key=lambda place: (place[0], str(place[1]))):
+            problem = Problem(file=self.named(document), field=field_text(steps), found=found, expected=expected)
+            first.setdefault(document, str(problem))
+        return first
 
     def take(self) -> list[Problem]:
         """The problems, forgotten here: each is reported by one who took it."""
