@@ -110,8 +110,9 @@ class Settings:
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""
 
-    neighbourhoods: int = 6
-    """Most large-neighbourhood searches a cluster."""
+    neighbourhoods: int = 12
+    """Most large-neighbourhood searches a cluster: two dives for half of the plan, then MILPs for a few nodes each,
+    fewer where each is much work."""
 
     enumerate_patterns: int = 20_000
     """Small problems with at most this many node fillings are solved by listing them all, to proven optimality."""

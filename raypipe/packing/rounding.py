@@ -15,6 +15,7 @@ import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.fill import Measure, fill, floored
+from raypipe.packing.master import Master
 from raypipe.packing.patterns import PatternPool, Pricing
 from raypipe.packing.problem import ENDLESS, UNLIMITED, Packing, Problem, collected
 from raypipe.packing.residual import ResidualLp
@@ -26,6 +27,9 @@ AT_ONCE = 300
 SURE = 0.9
 """Fraction of a node from which a dive takes it as decided: lower is quicker and dearer."""
 
+type Nodes = list[tuple[int, Ints, int]]
+"""Kind, pods of each shape on one, and how many."""
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -35,7 +39,7 @@ class Ledger:
     demand: Ints
     available: Ints
     limits: Ints
-    taken: list[tuple[int, Ints, int]]
+    taken: Nodes
 
     @classmethod
     def of(cls, problem: Problem) -> Ledger:
@@ -116,6 +120,24 @@ def _ratio(problem: Problem, kinds: Ints, patterns: Ints, value: Floats, paid: F
     if problem.is_wished:
         cost = cost + problem.penalties(kinds, patterns) / NANOS_PER_USD
     return np.where(worth > 0, worth / np.maximum(cost, 1e-9), -1.0)
+
+
+def kept(problem: Problem, master: Master, nodes: Nodes, share: float, most_wasteful: float = np.inf) -> Ledger:
+    """A ledger with those of `nodes` that waste least at the master's prices, up to `share` of what it costs.
+
+    most_wasteful: nodes that waste more than this share of their price are left out.
+    """
+    paid, left = master.paid(problem), share * master.objective
+    ledger = Ledger.of(problem)
+    waste = [(paid[kind] - pattern @ master.pods) / max(float(paid[kind]), 1e-9) for kind, pattern, _ in nodes]
+    for i in np.argsort(waste, kind="stable"):
+        kind, pattern, count = nodes[i]
+        count = min(count, int(left / max(float(paid[kind]), 1e-9)))
+        if waste[i] > most_wasteful or count <= 0:
+            break
+        ledger.take(kind, pattern, count)
+        left -= count * float(paid[kind])
+    return ledger
 
 
 def dive(pricing: Pricing, sure: float = SURE, start: Ledger | None = None) -> Packing | None:

@@ -28,7 +28,7 @@ from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.master import Master, MasterLp
 from raypipe.packing.patterns import DEAR, Pricing
 from raypipe.packing.problem import UNLIMITED, Packing, Problem
-from raypipe.packing.rounding import Ledger, cover, dive, trim
+from raypipe.packing.rounding import Ledger, Nodes, cover, dive, kept, trim
 from raypipe.quantities import NANOS_PER_USD
 
 KEPT_SHARES = (0.75, 0.5)
@@ -49,8 +49,6 @@ PATIENCE, TOO_LITTLE = 3, 3e-4
 
 A_SHAPE, AT_MOST = 4, 2_000
 """Most patterns handed on: so many a shape, and never more than this."""
-
-type Nodes = list[tuple[int, Ints, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -249,15 +247,7 @@ def _forget_dear(pricing: Pricing, master: Master) -> None:
 
 def _dived(pricing: Pricing, master: Master, nodes: Nodes, share: float) -> Packing | None:
     """A packing that keeps the best of `nodes`, as `share` of the LP's cost, and dives for the rest."""
-    problem, paid = pricing.problem, master.paid(pricing.problem)
-    waste = [(paid[kind] - pattern @ master.pods) / max(float(paid[kind]), 1e-9) for kind, pattern, _ in nodes]
-    ledger, left = Ledger.of(problem), share * master.objective
-    for i in np.argsort(waste, kind="stable"):
-        kind, pattern, count = nodes[i]
-        count = min(count, int(left / max(float(paid[kind]), 1e-9)))
-        if waste[i] > WASTEFUL or count <= 0:
-            break
-        ledger.take(kind, pattern, count)
-        left -= count * float(paid[kind])
+    problem = pricing.problem
+    ledger = kept(problem, master, nodes, share, WASTEFUL)
     packing = dive(pricing, SURE, ledger)
     return None if packing is None else trim(problem, packing)
