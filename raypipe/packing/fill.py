@@ -42,6 +42,9 @@ FEW_GOING = 0.6
 """Nodes that are full are left out once no more than this share is not."""
 NUMBERS_AT_ONCE = 400_000
 """Nodes x shapes x resources looked at together: what a processor keeps near."""
+HARDLY_FELT = 4
+"""All pods that are wanted are added where they take at most one in so many of that part of the room: densities hardly
+change by them, and with few pods of each shape one by one would be many steps."""
 
 
 def floored(prices: Floats, unit_costs: Floats) -> Floats:
@@ -62,8 +65,8 @@ def fill(
     """Fill one node of each of `kinds` with at most `most` (K,) pods of each shape; return patterns (kinds, K).
 
     prices: (K,), or (kinds, K) where nodes are filled at prices of their own. measure: one for all nodes, or several,
-    each for an equal share of them, in order. One `part`-th of what still fits is added at a time. start: (kinds, K),
-    what is on the nodes already.
+    each for an equal share of them, in order. One `part`-th of what still fits is added at a time, or as much as is
+    hardly felt. start: (kinds, K), what is on the nodes already.
     """
     shapes = np.flatnonzero((most > 0) & (prices > 0).reshape(-1, len(most)).any(axis=0))
     patterns = np.zeros((len(kinds), len(most)), dtype=np.int64) if start is None else start.copy()
@@ -123,7 +126,8 @@ def _fill_some(
         still = company.limited(best, caps.limited(here, best, still))
         number = at + best
         before = of_left[number]
-        added = (np.minimum(still, before) + (part - 1)) // part * going
+        added = (np.minimum(still, before) + (part - 1)) // part
+        added = np.maximum(added, np.minimum(before, still // (HARDLY_FELT * part))) * going
         after = before - added
         of_left[number] = after
         of_price[(first + best)[np.minimum(after, still) <= 0]] = 0.0
