@@ -7,12 +7,13 @@ catalogue.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from raypipe.catalog import Catalog
 from raypipe.model.plan import ClusterPlan, Scope
+from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.admission import Unit
 from raypipe.packing.arrays import Floats, Ints
@@ -68,12 +69,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
-    """A cluster to be framed, what is left of all that it shares, and the scarce rows among it with their numbers."""
+    """A cluster to be framed.
+
+    Attributes:
+        left: what is left of all that it shares. rows, numbers: the scarce rows among it with their numbers.
+        pool: what the plan of the cluster for itself hands on.
+    """
 
     cluster: ClusterSnapshot
     left: Mapping[str, int]
     rows: Sequence[str]
     numbers: Sequence[int]
+    pool: Pool | None
 
     @property
     def name(self) -> str:
@@ -82,7 +89,8 @@ class Framing:
 
 def framed(asked: Framing, *, catalog: Catalog, scope: Scope) -> Frame | ClusterPlan:
     """Bring a cluster down to its frame; an executor that must give a cluster up has a plan for it with its error."""
-    question = question_of(asked.cluster, catalog, scope=scope, fleet_left=asked.left, divisible=False)
+    cluster = asked.cluster if asked.pool is None else replace(asked.cluster, pool=asked.pool)
+    question = question_of(cluster, catalog, scope=scope, fleet_left=asked.left, divisible=False)
     number = {row.name: q for q, row in enumerate(question.limits.rows)}
     units = question.units()
     return Frame(

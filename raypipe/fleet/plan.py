@@ -8,7 +8,7 @@ what clusters share, and so is a quota that several are under: where such a limi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from raypipe.catalog import Catalog
@@ -19,6 +19,7 @@ from raypipe.fleet.scarce import Scarcity, orders
 from raypipe.fleet.shared import contradictions, kept_amounts, shared_rows, without_others_idle
 from raypipe.model.actions import at_version
 from raypipe.model.plan import ClusterPlan, FleetPlan, Note, Scope
+from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.planner.limits import Limit
 
@@ -101,13 +102,14 @@ class _Run:
         )
         if not self._scarcity.shared:
             return first
+        pools = {plan.name: plan.pool for plan in first if isinstance(plan.pool, Pool)}
         uses = [self._scarcity.use(plan, cluster) for plan, cluster in zip(first, clusters, strict=True)]
         plans, scarce = list(first), list[Limit]()
         while more := [row for row in self._scarcity.exceeded(uses) if row not in scarce]:
             scarce = sorted((*scarce, *more), key=lambda row: (row.name, str(row.quota)))
             concerned = [c for c, plan in enumerate(first) if self._counts(plan, clusters[c], scarce)]
             plans = list(first)
-            for c, plan in zip(concerned, self._together([clusters[c] for c in concerned], scarce), strict=True):
+            for c, plan in zip(concerned, self._together([clusters[c] for c in concerned], scarce, pools), strict=True):
                 plans[c] = plan
             uses = [self._scarcity.use(plan, cluster) for plan, cluster in zip(plans, clusters, strict=True)]
         return without_others_idle(self._scarcity.shared, plans)
@@ -117,13 +119,15 @@ class _Run:
         use = self._scarcity.use(plan, cluster)
         return any(use.get(row, 0) for row in rows)
 
-    def _together(self, clusters: Sequence[ClusterSnapshot], rows: Sequence[Limit]) -> list[ClusterPlan]:
+    def _together(
+        self, clusters: Sequence[ClusterSnapshot], rows: Sequence[Limit], pools: Mapping[str, Pool]
+    ) -> list[ClusterPlan]:
         """Plans of clusters that share scarce rows, in the order given; decided in the order of their names."""
         if self._progress is not None:
             names = ", ".join(row.name for row in rows)
             self._progress(f"{names}: scarce, {len(clusters)} cluster(s) are planned again within what is left")
         order = sorted(clusters, key=lambda one: one.name)
-        decided = orders(order, rows, self._scarcity, self._scope, self._executor, self._stop)
+        decided = orders(order, rows, self._scarcity, pools, self._scope, self._executor, self._stop)
         plans = {plan.name: plan for plan in self._carried_out(decided)}
         return [plans[one.name] for one in clusters]
 

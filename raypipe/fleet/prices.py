@@ -26,48 +26,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raypipe.fleet.admission import Admitted
+from raypipe.fleet.asking import Asked, all_answered
 from raypipe.fleet.choice import Columns, chosen, prices
 from raypipe.fleet.executor import Executor
 from raypipe.fleet.frames import Frame
-from raypipe.packing import warm
 from raypipe.packing.arrays import Floats, Ints
-from raypipe.packing.problem import Packing, Problem
+from raypipe.packing.problem import Packing
 from raypipe.packing.scarce import repriced
-from raypipe.packing.solve import Solved, solve
+from raypipe.packing.solve import Solved
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
-from raypipe.settings import Settings
 
 RAISE = 4.0
 """How many times as dear what is scarce gets where it is still too cheap."""
 DEAREST = 1000.0
 """Most that a price is of what all costs a unit of its row: beyond that it says "at any cost", which 1000 says, too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Asked:
-    """One cluster's problem at the prices of a round; `known` is a packing of it, `warm` what the last round knew."""
-
-    name: str
-    problem: Problem
-    settings: Settings
-    known: Packing | None
-    warm: warm.Columns | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What it came to, and the work that it took."""
-
-    solved: Solved
-    effort: Effort
-
-
-def answered(asked: Asked) -> Answer:
-    """Pack one cluster at the prices that its problem has."""
-    effort = Effort()
-    solved = solve(asked.problem, asked.settings, effort, known=asked.known, warm=asked.warm)
-    return Answer(solved=solved, effort=effort)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,7 +95,7 @@ class _Division:
             )
             for c, (frame, problem) in enumerate(zip(self._frames, self._problems, strict=True))
         ]
-        answers = list(executor.map(answered, asked))
+        answers = all_answered(executor, asked)
         self._last = [answer.solved for answer in answers]
         for c, answer in enumerate(answers):
             self._efforts[c].add(answer.effort)

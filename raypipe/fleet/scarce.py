@@ -24,6 +24,7 @@ from raypipe.fleet.frames import Frame, Framing, framed
 from raypipe.fleet.prices import divide
 from raypipe.fleet.shared import Shared, bought_amounts
 from raypipe.model.plan import ClusterPlan, Scope
+from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.solver import Effort
 from raypipe.planner.decide import Verdict
@@ -62,11 +63,15 @@ def orders(
     clusters: Sequence[ClusterSnapshot],
     rows: Sequence[Limit],
     scarcity: Scarcity,
+    pools: Mapping[str, Pool],
     scope: Scope,
     executor: Executor,
     stop: Callable[[], bool],
 ) -> list[Order]:
-    """What is decided for `clusters`, which share the scarce `rows`, as orders to plan each."""
+    """What is decided for `clusters`, which share the scarce `rows`, as orders to plan each.
+
+    pools: what their plans, each for itself, hand on, by name.
+    """
     left = {row: scarcity.left[row] for row in rows}
     under = {cluster.name: [row for row in rows if row in scarcity.rows_of(cluster)] for cluster in clusters}
     askings = [
@@ -75,6 +80,7 @@ def orders(
             left=scarcity.left_to(cluster),
             rows=[row.name for row in under[cluster.name]],
             numbers=[rows.index(row) for row in under[cluster.name]],
+            pool=pools.get(cluster.name),
         )
         for cluster in clusters
     ]
@@ -83,11 +89,11 @@ def orders(
     if given_up:  # the others share what is left without them
         others = [cluster for cluster in clusters if cluster.name not in given_up]
         wrong = [Order(cluster=one, wrong=given_up[one.name]) for one in clusters if one.name in given_up]
-        return [*wrong, *(orders(others, rows, scarcity, scope, executor, stop) if others else ())]
+        return [*wrong, *(orders(others, rows, scarcity, pools, scope, executor, stop) if others else ())]
     frames = [one for one in answers if isinstance(one, Frame)]
     efforts = [Effort() for _ in frames]
     amounts = np.array([left[row] for row in rows], dtype=np.int64)
-    who, exact = admitted(frames, amounts, efforts)
+    who, exact = admitted(frames, amounts, efforts, executor)
     rounds = max(frame.settings.fleet_rounds for frame in frames)
     divided = divide(frames, who, amounts, efforts, executor, rounds, stop)
     price = dict(zip(rows, divided.prices.tolist(), strict=True))

@@ -17,16 +17,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from raypipe.packing.arrays import Floats, Ints
+from raypipe.packing.bound import aggregated_lp
+from raypipe.packing.dominance import undominated
 from raypipe.packing.problem import UNLIMITED, Packing, Problem
-from raypipe.packing.solve import Solved, solve
+from raypipe.packing.solve import Solved, without_rules_across
 from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.settings import Settings
 
 QUICK_ROUNDS = 8
 """Rounds of column generation while it is only asked whether there is a way."""
-LISTING_PRICE, SEARCH_PRICE = 1, 40
-"""What an answer costs of the setting `admission_checks`: proven, by listing what there is, or searched for."""
+LISTING_PRICE, SEARCH_PRICE, SHAPE_PRICE = 1, 40, 2
+"""What an answer costs of the setting `admission_checks`: proven, by listing what there is, or searched for, and then
+so much a shape of pods more, as it takes longer."""
 
 
 def repriced(problem: Problem, rows: Ints, prices: Floats, *, cost: bool = True) -> Problem:
@@ -48,7 +51,7 @@ ROUNDING = 1e-6
 
 @dataclass(slots=True, kw_only=True)
 class LeastUse:
-    """How little of the rows that it shares one problem can do with; remembers what it was asked.
+    """How little of the rows that it shares one problem can do with: what is known of it, and what would be asked.
 
     Attributes:
         rows: numbers of the shared rows, (Q,). Their limits in `problem` are what is left for all problems.
@@ -60,62 +63,74 @@ class LeastUse:
     directions: Floats
     steps: Floats
     settings: Settings
-    effort: Effort
     _priced: list[Problem] = field(init=False)
     _left: int = field(init=False)
-    _answers: dict[tuple[int, bytes], Solved | None] = field(init=False, default_factory=dict)
+    _answers: dict[tuple[int, bytes], Solved] = field(init=False, default_factory=dict)
     _certificates: dict[int, list[tuple[Floats, float]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._left = self.settings.admission_checks
         self._priced = [repriced(self.problem, self.rows, one, cost=False) for one in self.directions]
 
-    def known(self, demand: Ints, direction: int) -> float:
-        """A lower bound on U of `demand` from what was solved before: duals for another demand stay feasible."""
-        if self._answers.get((direction, demand.tobytes())) is not None:
-            return self.floor(demand, direction)
-        return self._certified(demand, direction)
+    def floors(self, demand: Ints) -> Floats:
+        """Lower bounds on U of `demand`, (D,), infinite where it cannot be packed at all.
 
-    def _certified(self, demand: Ints, direction: int) -> float:
+        Duals for another demand stay feasible, so all that was solved before says something of every demand.
+        """
+        return np.array([self._floor(demand, d) for d in range(len(self.directions))])
+
+    def _floor(self, demand: Ints, direction: int) -> float:
         certified = (float(prices @ demand) - fixed for prices, fixed in self._certificates.get(direction, ()))
-        return self._whole(max((0.0, *certified)), direction)
-
-    def floor(self, demand: Ints, direction: int) -> float:
-        """A lower bound on U of `demand`, infinite where it cannot be packed at all."""
-        solved = self.solved(demand, direction)
+        known = self._whole(max((0.0, *certified)), direction)
+        solved = self._answers.get((direction, demand.tobytes()))
         if solved is None:
-            return self._certified(demand, direction)
+            return known
         if solved.packing is None and solved.proven:
             return float("inf")
-        return max(self._certified(demand, direction), self._whole(float(solved.bound_usd_nanos), direction))
+        return max(known, self._whole(float(solved.bound_usd_nanos), direction))
 
-    def packing(self, demand: Ints, direction: int) -> Packing | None:
-        """A packing of `demand` with little use, or None where none was found."""
-        solved = self.solved(demand, direction)
-        return None if solved is None else solved.packing
+    def packings(self, demand: Ints) -> list[Packing]:
+        """Packings of `demand` with little use in one direction or another, as far as they were found."""
+        answers = (self._answers.get((d, demand.tobytes())) for d in range(len(self.directions)))
+        return [one.packing for one in answers if one is not None and one.packing is not None]
 
-    def use(self, packing: Packing) -> Ints:
-        """What a packing counts against the shared rows, (Q,)."""
-        use: Ints = packing.usage(self.problem)[self.rows]
-        return use
-
-    def solved(self, demand: Ints, direction: int) -> Solved | None:
-        """The problem of U for `demand`, solved; None where too much was asked already."""
-        mark = (direction, demand.tobytes())
-        if mark not in self._answers:
-            self._answers[mark] = self._solved(demand, direction) if self._left > 0 else None
-        return self._answers[mark]
-
-    def _solved(self, demand: Ints, direction: int) -> Solved:
-        priced = self._priced[direction].with_demand(demand)
-        solved = solve(priced, self._quick, self.effort)
-        self._left -= LISTING_PRICE if solved.proven else SEARCH_PRICE
-        self._certificates.setdefault(direction, []).append(_certificate(priced, solved))
-        return solved
+    def questions(self, demand: Ints) -> dict[int, Problem]:
+        """The problems of U for `demand` that were not solved yet, by direction; none where enough was asked."""
+        if self._left <= 0:
+            return {}
+        return {
+            d: priced.with_demand(demand)
+            for d, priced in enumerate(self._priced)
+            if (d, demand.tobytes()) not in self._answers
+        }
 
     @property
-    def _quick(self) -> Settings:
-        return replace(self.settings, lp_rounds=min(QUICK_ROUNDS, self.settings.lp_rounds), neighbourhoods=0)
+    def quick(self) -> Settings:
+        """The settings of one question: there are several, and what is asked is whether there is a way."""
+        rounds = min(QUICK_ROUNDS, self.settings.lp_rounds)
+        return replace(self.settings, lp_rounds=rounds, neighbourhoods=0, bound_search=0)
+
+    def learn(self, direction: int, asked: Problem, solved: Solved) -> None:
+        """Take in the answer to one of the `questions`."""
+        searched = SEARCH_PRICE + SHAPE_PRICE * int(np.count_nonzero(asked.demand))
+        self._left -= LISTING_PRICE if solved.proven else searched
+        self._answers[direction, asked.demand.tobytes()] = solved
+        found = _certificate(asked, solved.pods, solved.limits, solved.worth)
+        self._certificates.setdefault(direction, []).append(found)
+
+    def begin(self, effort: Effort) -> None:
+        """Take certificates from (A) for the whole demand, which cost little."""
+        flat = without_rules_across(self.problem)
+        shapes = np.flatnonzero(flat.demand)
+        for d, priced in enumerate(self._priced if len(shapes) else ()):
+            part = without_rules_across(priced).only_shapes(shapes)
+            kinds = undominated(part)
+            duals = aggregated_lp(part.only_kinds(kinds), effort)
+            if duals is None:
+                continue
+            pods, worth = np.zeros(len(priced.demand)), np.full(len(priced.price), np.nan)
+            pods[shapes], worth[kinds] = duals.pods, duals.worth
+            self._certificates.setdefault(d, []).append(_certificate(priced, pods, duals.limits, worth))
 
     def _whole(self, bound: float, direction: int) -> float:
         """The bound rounded up to what a use can be."""
@@ -123,10 +138,10 @@ class LeastUse:
         return float(np.ceil(bound / step - ROUNDING)) * step
 
 
-def _certificate(problem: Problem, solved: Solved) -> tuple[Floats, float]:
+def _certificate(problem: Problem, pods: Floats, limits: Floats, worth: Floats) -> tuple[Floats, float]:
     """π in nano-dollars and what is taken off π·n: LB of `raypipe.packing.bound` for whatever demand n."""
-    paid = problem.price / NANOS_PER_USD + solved.limits @ problem.scaled_weights
+    paid = problem.price / NANOS_PER_USD + limits @ problem.scaled_weights
     scarce = problem.most < UNLIMITED
-    excess = np.where(scarce, np.maximum(0.0, np.nan_to_num(solved.worth) - paid), 0.0)
-    fixed = float((excess * np.where(scarce, problem.most, 0)).sum()) + float(solved.limits @ problem.scaled_limits)
-    return solved.pods * NANOS_PER_USD, fixed * NANOS_PER_USD
+    excess = np.where(scarce, np.maximum(0.0, np.nan_to_num(worth) - paid), 0.0)
+    fixed = float((excess * np.where(scarce, problem.most, 0)).sum()) + float(limits @ problem.scaled_limits)
+    return pods * NANOS_PER_USD, fixed * NANOS_PER_USD
