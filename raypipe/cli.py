@@ -144,11 +144,12 @@ def about(
 ) -> None:
     """raypipe plans the cheapest Kubernetes capacity for Ray and vLLM workloads and proves how close to optimal it is.
 
-    It reads manifests, changes nothing, and prints a plan.
+    It reads manifests or live clusters, changes nothing, and prints a plan.
 
     \b
     raypipe plan examples/fleet                       the plan of a fleet, as a table
     raypipe plan manifests/ --out plan.json           … of one cluster, also saved
+    raypipe plan --context prod                       … of a live cluster, and what it costs now
     raypipe explain plan.json Deployment/shop/web     why these nodes, why not cheaper
     raypipe prices --cpu 4 --memory 16Gi              what a shape costs
     """

@@ -11,14 +11,15 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import urllib3
 import yaml
 from kubernetes.client import Configuration
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
-from kubernetes.config.kube_config import KubeConfigMerger
+from kubernetes.config import ConfigException, load_incluster_config
+from kubernetes.config.kube_config import ConfigNode, KubeConfigLoader, KubeConfigMerger
 from urllib3.exceptions import InsecureRequestWarning
 
 from raypipe.errors import ClusterError, Problem, nearest
@@ -30,14 +31,15 @@ DEFAULT_FILE = "~/.kube/config"
 def configuration_of(context: str) -> Configuration:
     """How to reach a context's API server, credentials included; ClusterError where it cannot be told."""
     files = os.environ.get("KUBECONFIG") or DEFAULT_FILE
-    known = _contexts(files)
+    merged = _merged(files)
+    known = _names(merged)
     made = Configuration()
     try:
         if context == IN_CLUSTER and context not in known:
             load_incluster_config(client_configuration=made)
         elif context in known:
             with Complaints() as told:
-                load_kube_config(files, context, made, persist_config=False)
+                KubeConfigLoader(merged, context, config_base_path=None).load_and_set(made)
             if told:
                 raise ClusterError(f"{context}: no credentials from its plugin: {'; '.join(told)[:300]}")
         else:
@@ -56,12 +58,25 @@ MOST_CONNECTIONS = 40
 """Connections kept to one server: a watch a kind, and a few lists beside them."""
 
 
-def _contexts(files: str) -> Sequence[str]:
-    """The names of all contexts; ClusterError for a file that is no kubeconfig."""
+def _merged(files: str) -> ConfigNode | None:
+    """What the files say together, None where there are none; ClusterError for a file that is no kubeconfig."""
+    paths = [Path(file).expanduser() for file in files.split(os.pathsep) if file]
     try:
-        merged = KubeConfigMerger(files).config
+        return _read(files, tuple(path.stat().st_mtime_ns if path.exists() else None for path in paths))
     except (ConfigException, OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ClusterError(f"{_shown(files)}: no kubeconfig: {' '.join(str(error).split())[:300]}") from None
+
+
+@lru_cache(maxsize=1)
+def _read(files: str, written: tuple[int | None, ...]) -> ConfigNode | None:
+    """The files merged; read once as long as they are as they were `written`: for 100 contexts that is 0.2 s each."""
+    del written
+    merged: ConfigNode | None = KubeConfigMerger(files).config
+    return merged
+
+
+def _names(merged: ConfigNode | None) -> Sequence[str]:
+    """The names of all contexts."""
     entries = merged.value.get("contexts") if merged is not None else None
     return [name for entry in entries or () if (name := _name(entry)) is not None]
 

@@ -45,6 +45,15 @@ def test_several_files_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kubeconfig(tmp_path / "config", "prod")
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    assert configuration_of("prod").host == "http://127.0.0.1:1/prod"
+    kubeconfig(path, "prod", server="http://127.0.0.1:2")
+    os.utime(path, ns=(0, 0))
+    assert configuration_of("prod").host == "http://127.0.0.1:2/prod"
+
+
 def test_without_kubeconfig_variable_the_home_folder_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".kube").mkdir()
     kubeconfig(tmp_path / ".kube" / "config", "prod")
