@@ -107,6 +107,15 @@ def test_a_server_that_is_not_there_is_waited_for_once() -> None:
     assert server.requests == len(clock.slept) + 3
 
 
+def test_a_server_that_was_closed_is_not_waited_for() -> None:
+    clock = Clock()
+    server = client(f"http://127.0.0.1:{unused_port()}", clock)
+    server.close()
+    with pytest.raises(UnreachableError):
+        server.get("/apis")
+    assert clock.slept == []
+
+
 GROUPS = {"groups": [{"name": name, "versions": [{"version": "v1"}]} for name in ("apps", "batch", "ray.io")]}
 
 

@@ -27,13 +27,21 @@ CLUSTERS = 8
 
 def look(contexts: Sequence[str], connect: Callable[[str], Server] = Server) -> Mapping[str, Observed]:
     """Look at clusters; one that cannot be seen has its `error`, and the others are seen."""
+    servers: list[Server] = []
     with ThreadPoolExecutor(max_workers=min(CLUSTERS, max(1, len(contexts))), thread_name_prefix="look") as threads:
-        return dict(zip(contexts, threads.map(partial(_seen, connect=connect), contexts), strict=True))
+        try:
+            return dict(zip(contexts, threads.map(partial(_seen, connect, servers), contexts), strict=True))
+        except KeyboardInterrupt:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for server in servers:
+                server.close()
+            raise
 
 
-def _seen(context: str, connect: Callable[[str], Server]) -> Observed:
+def _seen(connect: Callable[[str], Server], servers: list[Server], context: str) -> Observed:
     try:
         server = connect(context)
+        servers.append(server)
     except ClusterError as error:
         return Observed(context=context, error=str(error))
     try:

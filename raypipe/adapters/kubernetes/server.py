@@ -109,7 +109,7 @@ class Server:
             response.close()
 
     def close(self) -> None:
-        """Let go of all connections; watches that other threads read end."""
+        """Let go of all connections; watches that other threads read end, and nobody waits for an answer any longer."""
         with self._lock:
             self._closed = True
             for response in self._streams:
@@ -136,7 +136,7 @@ class Server:
                 now = patience.clock()
                 until = now + patience.whole_s if until is None else until
                 pause = max(wait, _retry_after(error))
-                if self._waited_in_vain or now + pause > until:
+                if self._closed or self._waited_in_vain or now + pause > until:
                     self._waited_in_vain = True
                     raise
                 patience.sleep(pause)
