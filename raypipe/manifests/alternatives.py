@@ -6,6 +6,7 @@ replica of it does beside one of speed 1. `raypipe.manifests.requested` makes th
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 
@@ -46,20 +47,23 @@ class Mark:
         return int(self.group.steps[-1])
 
 
-def mark_of(group: Field, there: Field | None) -> Mark | None:
-    """The mark of a worker group, or None; `there`: the same group in the RayCluster that its object has made."""
+def mark_of(group: Field, there: Field | None, written: Collection[str] = ()) -> Mark | None:
+    """The mark of a worker group, or None.
+
+    there: the same group in the RayCluster that its object has made. written: groups that raypipe has written to; one
+    that is no alternative any more is marked by itself.
+    """
     annotations = group.get("template", "metadata", "annotations")
-    if not annotations.mapping():
-        return None
     speed = _speed(annotations.get(SPEED))
     name = annotations.get(ALTERNATIVES)
     if name.value is None:
-        return None
+        own = str(group.plain("groupName"))
+        return Mark(name=f"worker/{own}", speed_millionths=WORK_UNIT, group=there or group) if own in written else None
     text = name.word().strip()
     if not text or "/" in text:
         name.problem(said(name.value), "a name, the same on each group that can stand for another")
         return None
-    return Mark(name=text, speed_millionths=speed, group=group if there is None else there)
+    return Mark(name=text, speed_millionths=speed, group=there or group)
 
 
 def _speed(one: Field) -> int:

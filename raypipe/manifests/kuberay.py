@@ -16,6 +16,7 @@ from raypipe.manifests.fields import Field
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import RAY_WORKER_INIT, PodReader, container_request, effective_request
 from raypipe.manifests.ray_autoscaling import idle_timeout_s, is_second_version, knows_priorities, serves
+from raypipe.manifests.wishes import wishes_of
 from raypipe.model.alternatives import REQUESTED, RayTarget
 from raypipe.model.resources import CPU, MEMORY, PODS, total
 from raypipe.model.workloads import RayObject
@@ -155,7 +156,7 @@ def _workers(
     one: KubeObject, reader: PodReader, held: str | None, made: RayWorkload, made_cluster: KubeObject | None
 ) -> None:
     spec, autoscaling = _cluster_spec(one), is_autoscaled(one)
-    there = _groups_by_name(made_cluster)
+    there, written = _groups_by_name(made_cluster), wishes_of(made_cluster or one, one).groups
     seen: set[str] = set()
     for group in spec.get("workerGroupSpecs").items():
         name = group.get("groupName").text()
@@ -164,7 +165,7 @@ def _workers(
             continue
         seen.add(name)
         key = f"{one.key}/worker/{name}"
-        mark = mark_of(group, there.get(name))
+        mark = mark_of(group, there.get(name), written)
         if mark is not None and made_cluster is not None and name not in there:
             made.oddities.append(f"{key}: {made_cluster.key} does not have this group, so nothing is divided with it")
             mark = None

@@ -1,12 +1,7 @@
-"""Sets of alternative worker groups with what their owner requested, also where raypipe has written since.
+"""Sets of alternative worker groups with what their owner requested, also where raypipe has written since (`wishes`).
 
-Where raypipe has divided a set already, ``raypipe.io/requested-replicas`` on the RayCluster holds what the owner had
-asked for (`wish`) and what was put there instead (`written`): while the object still has what was written, the wish is
-the demand; else the owner has spoken since, and what stands there is his wish. The same goes, field by field, for the
-bounds that are written where Ray's own autoscaler owns the replicas::
-
-    {"wish": {"l4": 2, "t4": 0}, "written": {"l4": 0, "t4": 5}}
-    {"maxReplicas": {"wish": {"l4": 8}, "written": {"l4": 0}}, "priority": {…}, "idleTimeoutSeconds": {…}}
+A group that is an alternative to no other any more, and still has what raypipe has written, is a set of its own: it
+gets back what its owner had asked for.
 """
 
 from __future__ import annotations
@@ -14,51 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import msgspec
-
 from raypipe.manifests.alternatives import Mark
 from raypipe.manifests.keys import Key, Keys
 from raypipe.manifests.kuberay import MOST_WORKERS
 from raypipe.manifests.objects import KubeObject
-from raypipe.model.alternatives import BOUNDS, GROUP_FIELDS, NO_BOUND, REQUESTED, Alternatives, RayTarget, WorkerGroup
+from raypipe.manifests.wishes import Wishes, wishes_of
+from raypipe.model.alternatives import BOUNDS, GROUP_FIELDS, NO_BOUND, Alternatives, RayTarget, WorkerGroup
 from raypipe.model.plan import Note
-
-
-class _Kept(msgspec.Struct):
-    """What the owner had asked for, and what was put there instead, by group; null: not stated."""
-
-    wish: dict[str, int | None] = {}
-    written: dict[str, int | None] = {}
-
-
-class _Requested(_Kept):
-    """The annotation: replicas, and likewise each bound."""
-
-    max_replicas: _Kept = msgspec.field(name="maxReplicas", default_factory=_Kept)
-    idle_timeout: _Kept = msgspec.field(name="idleTimeoutSeconds", default_factory=_Kept)
-    priority: _Kept = msgspec.field(name="priority", default_factory=_Kept)
-
-    def of(self, bound: str) -> _Kept:
-        """What is kept of a bound, by its name in KubeRay."""
-        return {
-            "maxReplicas": self.max_replicas,
-            "idleTimeoutSeconds": self.idle_timeout,
-            "priority": self.priority,
-        }[bound]
-
-
-def _requested(*objects: KubeObject) -> _Requested:
-    """What the first of `objects` that has the annotation remembers."""
-    for one in objects:
-        note = one.annotations.get(REQUESTED)
-        if note.value is None:
-            continue
-        try:
-            return msgspec.json.decode(note.word(), type=_Requested)
-        except (msgspec.DecodeError, UnicodeEncodeError):
-            note.problem(repr(note.value)[:60], 'JSON such as {"wish": {"l4": 2}, "written": {"l4": 0}}')
-            break
-    return _Requested()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,30 +35,37 @@ class Sets:
     notes: list[Note] = field(default_factory=list)
 
     def read(self, keys: Keys) -> list[Alternatives]:
-        """Sets of at least two groups, in order of name; of others a note says so."""
+        """Sets of at least two groups, or of one to give back to, in order of name; of others a note says so."""
         by_name: dict[str, list[WorkerGroup]] = {}
         for name, mark in self.marks.items():
             key = keys.get(name)
             if key is not None and key.closed is None and key.template is not None:
                 by_name.setdefault(mark.name, []).append(_group(key, mark))
-        requested = _requested(self.written_in, self.owner)
+        wishes = wishes_of(self.written_in, self.owner)
         sets = []
         for name, groups in sorted(by_name.items()):
-            if len(groups) < 2:
-                message = f"{self.owner.key}: {groups[0].name} alone is planned of the alternatives {name!r}"
-                self.notes.append(Note(kind="alternatives", subject=self.owner.key, message=message))
+            bounded = [_with_own_bounds(group, wishes) for group in groups]
+            wished = bounded if self.autoscaling else _with_own_wishes(bounded, wishes)
+            if len(groups) == 1 and not _is_owed(wished[0]):
+                if "/" not in name:
+                    message = f"{self.owner.key}: {groups[0].name} alone is planned of the alternatives {name!r}"
+                    self.notes.append(Note(kind="alternatives", subject=self.owner.key, message=message))
                 continue
-            bounded = [_with_own_bounds(group, requested) for group in groups]
             one = Alternatives(
                 name=name,
                 owner=self.owner.key,
                 target=self.target,
-                groups=tuple(bounded if self.autoscaling else _with_own_wishes(bounded, requested)),
+                groups=tuple(wished),
                 autoscaling=self.autoscaling,
                 created=self.owner.created,
             )
             sets.append(one)
         return sets
+
+
+def _is_owed(group: WorkerGroup) -> bool:
+    """Whether a group has something else than its owner had asked for, because raypipe has written it."""
+    return bool(group.owners) or group.wish != group.replicas
 
 
 def _group(key: Key, mark: Mark) -> WorkerGroup:
@@ -149,26 +113,25 @@ def _stated(mark: Mark) -> dict[str, int]:
     }
 
 
-def _with_own_bounds(group: WorkerGroup, requested: _Requested) -> WorkerGroup:
+def _with_own_bounds(group: WorkerGroup, wishes: Wishes) -> WorkerGroup:
     """The group with the bounds that its owner had stated, where nobody has written since raypipe did."""
     owners = {
-        bound: requested.of(bound).wish[group.name]
+        bound: wishes.of(bound).wish[group.name]
         for bound in BOUNDS
-        if group.name in requested.of(bound).wish
-        and group.stated.get(bound) == requested.of(bound).written.get(group.name)
+        if group.name in wishes.of(bound).wish and group.stated.get(bound) == wishes.of(bound).written.get(group.name)
     }
     most = owners.get("maxReplicas", group.high)
     return replace(group, owners=owners, high=NO_BOUND if most is None else max(0, min(most, NO_BOUND)))
 
 
-def _with_own_wishes(groups: list[WorkerGroup], requested: _Requested) -> list[WorkerGroup]:
+def _with_own_wishes(groups: list[WorkerGroup], wishes: Wishes) -> list[WorkerGroup]:
     """The groups with the replicas that their owner had asked for, where nobody has written since raypipe did."""
     stands = {group.name: group.stated.get("replicas", group.replicas) for group in groups}
-    if any(requested.written.get(name) != replicas for name, replicas in stands.items()):
+    if any(wishes.written.get(name) != replicas for name, replicas in stands.items()):
         return groups
     return [
         replace(group, wish=max(group.low, min(group.high, wish, MOST_WORKERS)))
-        if (wish := requested.wish.get(group.name)) is not None
+        if (wish := wishes.wish.get(group.name)) is not None
         else group
         for group in groups
     ]

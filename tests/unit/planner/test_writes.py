@@ -95,6 +95,29 @@ def test_a_heartbeat_changes_what_is_relied_on_and_no_decision(catalog: Catalog)
     assert replaced == after
 
 
+class Telling:
+    """An executor that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+
+    def map(self, function: Any, items: Any) -> Any:
+        for item in items:
+            self.given.append(item)
+            yield function(item)
+
+
+def test_a_cluster_that_has_not_changed_but_for_a_heartbeat_is_asked_about_in_the_same_words(catalog: Catalog) -> None:
+    """Whoever keeps answers by their questions need not plan it again."""
+    asked = []
+    for version in ("7", "8"):
+        executor = Telling()
+        one = snapshot(ray_cluster(*T4S, metadata={"uid": "u", "resourceVersion": version}))
+        plan_fleet(FleetSnapshot(clusters=(one,)), catalog, executor=executor)
+        asked.append(executor.given)
+    assert asked[0] == asked[1] != []
+
+
 def test_a_note_that_somebody_else_has_written_meanwhile_is_not_overwritten(catalog: Catalog) -> None:
     before = ray_cluster(*T4S)
     action = only_write(plan_of(catalog, before))
@@ -234,6 +257,40 @@ def test_bounds_are_the_owners_again_where_his_autoscaler_is_switched_off(catalo
     after = carried_out(before, only_write(plan_of(catalog, before)))
     assert entries(after)["l4"] == {"replicas": 0, "maxReplicas": 5}
     assert json.loads(after["metadata"]["annotations"][REQUESTED])["wish"] == {"l4": 0, "t4": 3}
+
+
+def test_a_group_that_is_no_alternative_any_more_has_its_owners_replicas_again(catalog: Catalog) -> None:
+    note = '{"wish":{"l4":2,"t4":0},"written":{"l4":0,"t4":3}}'
+    one = ray_cluster(l4(0), t4(3), metadata={"annotations": {REQUESTED: note}})
+    for own in one["spec"]["workerGroupSpecs"]:
+        own["template"]["metadata"]["annotations"] = {}
+    plan = plan_of(catalog, one)
+    assert [told.set for told in plan.alternatives] == [
+        "RayCluster/default/demo/worker/l4",
+        "RayCluster/default/demo/worker/t4",
+    ]
+    after = carried_out(one, only_write(plan))
+    assert entries(after) == {"l4": {"replicas": 2}, "t4": {"replicas": 0}}
+    again = plan_of(catalog, after)
+    assert (again.alternatives, writes(again), again.usd_per_hour) == ((), [], plan.usd_per_hour)
+
+
+def test_a_group_that_is_no_alternative_any_more_has_its_owners_bounds_again(catalog: Catalog) -> None:
+    note = '{"maxReplicas":{"wish":{"l4":null},"written":{"l4":0}}}'
+    one = autoscaled(l4(0, maxReplicas=0), t4(3), annotations={REQUESTED: note})
+    for own in one["spec"]["workerGroupSpecs"]:
+        own["template"]["metadata"]["annotations"] = {}
+    after = carried_out(one, only_write(plan_of(catalog, one)))
+    assert (entries(after)["l4"], after["metadata"]["annotations"]) == ({"replicas": 0}, {})
+
+
+def test_an_owner_who_has_spoken_is_not_given_back_what_he_said_before(catalog: Catalog) -> None:
+    note = '{"wish":{"l4":2,"t4":0},"written":{"l4":0,"t4":3}}'
+    one = ray_cluster(l4(1), t4(1), metadata={"annotations": {REQUESTED: note}})
+    for own in one["spec"]["workerGroupSpecs"]:
+        own["template"]["metadata"]["annotations"] = {}
+    plan = plan_of(catalog, one)
+    assert (plan.alternatives, writes(plan)) == ((), [])
 
 
 V2 = {"autoscalerOptions": {"version": "v2"}, "rayVersion": "2.60.0"}
