@@ -11,6 +11,7 @@ import gc
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import ray
@@ -24,6 +25,7 @@ from raypipe.actors.price_scout import NAME as SCOUT_NAME
 from raypipe.actors.price_scout import PriceScoutActor, Published
 from raypipe.actors.runtime import Runtime, connect, starts_here
 from raypipe.catalog import Catalog
+from raypipe.catalog.feed import Feed
 from raypipe.catalog.versions import Version
 from raypipe.errors import ClusterError
 from raypipe.model.plan import FleetPlan
@@ -119,8 +121,12 @@ class Connection:
     def catalog_of_the_day(self, folder: str, last: Version | None) -> Version:
         """What the PriceScout believes of a folder of this machine; a new one goes on from `last`.
 
+        Where no PriceScout can be on this machine (an address of Ray's client), the folder is read here.
+
         Raises CatalogError where the folder cannot be read and never could, ClusterError where Ray cannot be used.
         """
+        if not self._joined().near:
+            return Feed(folder, last).refreshed(datetime.now(UTC))
         for attempt in range(ATTEMPTS):
             try:
                 published: Published = ray.get(self._scouting(last).refreshed.remote(folder))

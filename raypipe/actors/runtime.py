@@ -11,9 +11,13 @@ and the token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import re
 import socket
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +29,29 @@ OBJECT_STORE_BYTES = 128 * 2**20
 REACHED_WITHIN_S = 5.0
 """Ray itself tries for two minutes to join a cluster that is not there, and then ends the process."""
 
+PATIENCE_S = {
+    "RAY_gcs_server_port_wait_time_s": 4,
+    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": 2,
+    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": 4,
+}
+"""What Ray reads how long to try from to be let in; by itself 20 s and 30 s, with the same token each time."""
+
+CLIENT_REFUSED = "ray client connection timeout"
+"""What Ray's client says where it was refused: somebody answers at that address, or we would not have come so far."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A running Ray. started: by us, so it ends with us. shared: it was named, and others use it, too."""
+    """A running Ray.
+
+    Attributes:
+        started: by us, so it ends with us. shared: it was named, and others use it, too.
+        near: this machine is one of its own, so that what it reads here its actors can.
+    """
 
     started: bool
     shared: bool
+    near: bool = True
 
     def stop(self) -> None:
         """End or leave Ray where it was us who started or joined it."""
@@ -54,11 +74,12 @@ def connect(address: str | None, cpus: int | None) -> Runtime:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
-        ray.init(address=where, **quiet, **(own if where == "local" else {}))
+        with _impatient() if where != "local" else contextlib.nullcontext():
+            ray.init(address=where, **quiet, **(own if where == "local" else {}))
     except (SystemExit, Exception) as error:  # Ray raises what it likes, and even leaves
         ray.shutdown()
         raise ClusterError(f"Ray at {where}: {_words(error)}") from error
-    return Runtime(started=True, shared=address is not None)
+    return Runtime(started=True, shared=address is not None, near=not where.startswith("ray://"))
 
 
 def starts_here(address: str | None) -> bool:
@@ -83,8 +104,46 @@ def _reachable(where: str) -> None:
         raise ClusterError(f"Ray at {where}: nobody answers ({_words(error)})") from None
 
 
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Let Ray give up joining sooner, unless the operator says how long it shall try; and in fewer words."""
+    ours = {name: f"{seconds}" for name, seconds in PATIENCE_S.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+def _refuses_us(error: BaseException) -> bool:
+    """Whether it is for our token that Ray could not be joined, which it says nowhere but in its log."""
+    from ray import _raylet
+    from ray.exceptions import AuthenticationError
+
+    if isinstance(error, AuthenticationError) or CLIENT_REFUSED in str(error):
+        return True
+    tried = re.search(r"Failed to connect to Ray cluster at (\S+:\d+)", str(error))
+    if tried is None:
+        return False
+    try:
+        _raylet.GcsClient(address=tried[1])  # type: ignore[attr-defined] # compiled: it has no stubs
+    except AuthenticationError:
+        return True
+    except Exception:  # noqa: BLE001 - whatever it is, it is no answer to the question
+        return False
+    return False
+
+
 def _words(error: BaseException) -> str:
+    """What Ray says, on one line."""
     if isinstance(error, SystemExit):
         return "it was not to be joined"
-    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
-    return told.splitlines()[0][:300] if told else type(error).__name__
+    if _refuses_us(error):
+        mode = os.environ.get("RAY_AUTH_MODE")
+        found = f"RAY_AUTH_MODE={mode}" if mode else "no RAY_AUTH_MODE"
+        expected = "RAY_AUTH_MODE=token and its token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+        return f"it asks for a token and got none or another: found {found}, expected {expected}"
+    told = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+    return told[:300] if told else type(error).__name__
