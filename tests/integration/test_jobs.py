@@ -37,8 +37,8 @@ def words() -> list[str]:
     """The commands of the README that need no network and end nobody else's Ray."""
     (block,) = (text for text in re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S) if "ray job submit" in text)
     lines = [line.partition("  #")[0].strip() for line in block.splitlines()]
-    assert (lines[0], lines[-1]) == ("pip install 'ray[default]'", "ray stop")
-    return lines[1:-1]
+    assert (*lines[:2], lines[-1]) == (". .venv/bin/activate", "pip install 'ray[default]'", "ray stop")
+    return lines[2:-1]
 
 
 @pytest.fixture
@@ -74,15 +74,30 @@ def marked(mark: str) -> Iterator[int]:
             continue
 
 
-def test_the_readmes_job_plans_the_example(ours: dict[str, str], tmp_path: Path) -> None:
+HUGE = """
+{apiVersion: v1, kind: Pod, metadata: {name: huge},
+ spec: {containers: [{name: main, resources: {requests: {cpu: 9000}}}]}}
+"""
+
+
+def test_the_readmes_job_plans_the_example_and_fails_where_a_pod_stays_unplaced(
+    ours: dict[str, str], tmp_path: Path
+) -> None:
     port, folder = free_port(), ours["RAY_FOLDER"]
     started = f"ray start --head --num-cpus=2 --temp-dir={folder} --dashboard-port={port}"
     started += f" --port={free_port()} --ray-client-server-port={free_port()}"
+    started += f" --dashboard-agent-listen-port={free_port()}"  # else taken where another Ray runs
     text = "\n".join(words()).replace("ray start --head", started).replace(":8265", f":{port}")
-    script = f"set -e\n{text} -o json --out {tmp_path}/plan.json\n"
-    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=ours, capture_output=True, text=True, timeout=180)
+    (tmp_path / "huge").mkdir()
+    (tmp_path / "huge" / "pod.yaml").write_text(HUGE, encoding="utf-8")
+    unplaced = f"ray job submit --working-dir {tmp_path}/huge -- python {ROOT}/jobs/plan.py pod.yaml"
+    script = f"set -e\n{text} -o json --out {tmp_path}/plan.json\n{unplaced} || echo the client ends with $?\n"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=ours, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout
+    assert "1 × Pod/default/huge: size: needs 9000 cpu" in done.stdout
+    assert "failed with exit code 3" in done.stdout
+    assert done.stdout.endswith("the client ends with 1\n")
     made = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     here = json.loads(raypipe.plan(raypipe.read(ROOT / "examples" / "fleet")).to_json())
     assert made | {"created_at": None} == here | {"created_at": None}
