@@ -19,6 +19,8 @@ from raypipe.planner.refusals import gang_is_out
 from raypipe.planner.writes import group_actions
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
+NEVER = "Never"
+"""A NodeClaim that does not say when it expires is drained after 30 days."""
 _SUSPEND = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}
 _RESUME = {"RayJob": ActionKind.RESUME_RAY_JOB, "RayCluster": ActionKind.RESUME_RAY_CLUSTER}
 
@@ -47,7 +49,11 @@ def _buy(decision: Decision, node: PlannedNode) -> Action:
             (CAPACITY_TYPE, node.capacity_type),
         )
     ]
-    spec: dict[str, object] = {"requirements": wanted, "resources": {"requests": dict(node.requested)}}
+    spec: dict[str, object] = {
+        "requirements": wanted,
+        "resources": {"requests": dict(node.requested)},
+        "expireAfter": NEVER,
+    }
     if node_class := _node_class(decision, node.pool):
         spec["nodeClassRef"] = node_class
     return Action(

@@ -79,6 +79,7 @@ def _purchase(action: Action, node: PlannedNode, plan: ClusterPlan, ground: Grou
         ("decision", annotations.get("raypipe.io/decision"), plan.decision_id),
         ("pods", _counts(annotations.get("raypipe.io/pods")), dict(node.added)),
         ("requests", _mapping(_mapping(asked, "resources"), "requests"), dict(node.requested)),
+        ("expireAfter", asked.get("expireAfter"), "Never"),
         ("nodeClassRef", _mapping(asked, "nodeClassRef"), _node_class(node, ground)),
         ("requirements", _requirements(asked), {
             INSTANCE_TYPE: node.instance_type, ZONE: node.zone, CAPACITY_TYPE: node.capacity_type

@@ -17,7 +17,7 @@ import pytest
 from raypipe.catalog import Catalog
 from raypipe.model.actions import Action, ActionKind
 from raypipe.model.snapshot import FleetSnapshot
-from tests.integration.kuberay_schema import definitions, problems, schema_of
+from tests.integration.definitions import definition_of, problems, schema_of
 from tests.patches import patched
 from tests.unit.manifests.builders import Object, container, node, pod, read, template, thing
 from tests.unit.planner.builders import catalog_in, planned_fleet
@@ -246,7 +246,7 @@ def ray_actions(catalog: Catalog, objects: list[Object], limits: dict[str, int])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_a_patch_makes_is_expected_and_valid(case: Case, catalog: Catalog) -> None:
     before = case.objects[-1]
-    schema = schema_of(definitions()[before["kind"]])
+    schema = schema_of(definition_of(before["kind"]))
     assert problems(schema, before) == []
     actions = ray_actions(catalog, case.objects, case.limits)
     assert [action.kind.value for action in actions] == case.kinds
@@ -275,7 +275,7 @@ def test_every_action_on_a_ray_object_is_among_the_cases() -> None:
 
 @pytest.mark.parametrize("served", [False, True], ids=["KubeRay 1.6", "a KubeRay that has priorities"])
 def test_a_priority_is_written_where_the_definition_has_it(served: bool, catalog: Catalog) -> None:
-    definition = copy.deepcopy(definitions()["RayCluster"])
+    definition = copy.deepcopy(definition_of("RayCluster"))
     (version,) = (one for one in definition["spec"]["versions"] if one["name"] == "v1")
     spec_schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     fields = spec_schema["properties"]["workerGroupSpecs"]["items"]["properties"]

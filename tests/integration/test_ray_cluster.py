@@ -9,7 +9,7 @@ import yaml
 
 import raypipe
 from raypipe.manifests.objects import GROUPS
-from tests.integration.kuberay_schema import Schema, definitions, problems, schema_of
+from tests.integration.definitions import Schema, definition_of, problems, schema_of
 
 FILE = Path(__file__).parents[2] / "ray_cluster.yaml"
 OBJECTS = {one["kind"]: one for one in yaml.safe_load_all(FILE.read_text(encoding="utf-8"))}
@@ -18,7 +18,7 @@ OBJECTS = {one["kind"]: one for one in yaml.safe_load_all(FILE.read_text(encodin
 @pytest.fixture(scope="module")
 def schema() -> Schema:
     """KubeRay's schema of a RayCluster."""
-    return schema_of(definitions()["RayCluster"])
+    return schema_of(definition_of("RayCluster"))
 
 
 def test_kuberay_takes_it(schema: Schema) -> None:

@@ -1,4 +1,4 @@
-"""KubeRay's definitions of its kinds, from its Go module: what an API server that serves them keeps and takes."""
+"""CustomResourceDefinitions from their Go modules: what an API server that serves them keeps and takes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,36 @@ import pytest
 import yaml
 
 KUBERAY = "github.com/ray-project/kuberay/ray-operator@v1.6.2"
+KARPENTER = "sigs.k8s.io/karpenter@v1.14.1"
+FILES = {
+    "RayCluster": (KUBERAY, "config/crd/bases/ray.io_rayclusters.yaml"),
+    "RayJob": (KUBERAY, "config/crd/bases/ray.io_rayjobs.yaml"),
+    "RayService": (KUBERAY, "config/crd/bases/ray.io_rayservices.yaml"),
+    "NodeClaim": (KARPENTER, "pkg/apis/crds/karpenter.sh_nodeclaims.yaml"),
+}
 
 type Schema = dict[str, Any]
 
 
 @cache
-def definitions() -> dict[str, Any]:
-    """The CustomResourceDefinitions by kind; the test is skipped where they cannot be had."""
+def definition_of(kind: str) -> Any:
+    """The CustomResourceDefinition of a kind; the test is skipped where it cannot be had."""
+    module, path = FILES[kind]
+    return yaml.load((_folder(module) / path).read_text(encoding="utf-8"), yaml.CSafeLoader)
+
+
+@cache
+def _folder(module: str) -> Path:
     go = shutil.which("go")
     if go is None:
-        pytest.skip("no Go on this machine, which fetches KubeRay's schema")
+        pytest.skip("no Go on this machine, which fetches the definition")
     environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "on"}
     done = subprocess.run(
-        [go, "mod", "download", "-json", KUBERAY], capture_output=True, text=True, timeout=120, env=environment
+        [go, "mod", "download", "-json", module], capture_output=True, text=True, timeout=120, env=environment
     )
     if done.returncode != 0:
-        pytest.skip(f"{KUBERAY} cannot be had: {done.stdout.strip()[-200:]}")
-    folder = Path(json.loads(done.stdout)["Dir"]) / "config/crd/bases"
-    found = {}
-    for kind in ("RayCluster", "RayJob", "RayService"):
-        text = (folder / f"ray.io_{kind.lower()}s.yaml").read_text(encoding="utf-8")
-        found[kind] = yaml.load(text, yaml.CSafeLoader)
-    return found
+        pytest.skip(f"{module} cannot be had: {done.stdout.strip()[-200:]}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def schema_of(definition: Any) -> Schema:
