@@ -21,8 +21,11 @@ from raypipe.packing.problem import ENDLESS, UNLIMITED, Packing, Problem, collec
 from raypipe.packing.residual import ResidualLp
 from raypipe.quantities import NANOS_PER_USD
 
-AT_ONCE = 300
+AT_ONCE = 100
 """Where it is sure of none, a dive takes one doubtful fraction a step, and one more for every so many there are."""
+
+NEAR = 0.005
+"""Where a packing costs at most this share more than the LP, no other dive is made: hardly any ends nearer."""
 
 SURE = 0.9
 """Fraction of a node from which a dive takes it as decided: lower is quicker and dearer."""

@@ -28,15 +28,15 @@ from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.master import Master, MasterLp
 from raypipe.packing.patterns import DEAR, Pricing
 from raypipe.packing.problem import UNLIMITED, Packing, Problem
-from raypipe.packing.rounding import Ledger, Nodes, cover, dive, kept, trim
+from raypipe.packing.rounding import NEAR, Ledger, Nodes, cover, dive, kept, trim
 from raypipe.quantities import NANOS_PER_USD
 
 KEPT_SHARES = (0.75, 0.5)
 """How much of the LP's cost stays in nodes that are kept, in the first dive and in the second."""
 
-NEAR, FAR = 0.005, 0.015
-"""Within NEAR of the LP no dive is made: none ends nearer. Farther than FAR after the first, a second one is: that
-takes a quarter more time and makes plans of few nodes 0.3 % cheaper."""
+FAR = 0.015
+"""Farther than this from the LP after the first dive, a second one is made: that takes a quarter more time and makes
+plans of few nodes 0.3 % cheaper."""
 
 WASTEFUL = 0.02
 """Nodes that cost this share more than their pods are worth are always given up."""
