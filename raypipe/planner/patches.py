@@ -3,7 +3,8 @@
 A value that is relied on is tested before anything is written, so that a patch changes all or nothing, and nothing
 where somebody has changed the object since. That a field is *not* stated is relied on as well: otherwise adding
 ``/metadata/annotations`` would wipe what came there meanwhile. RFC 6902 knows no such test; Kubernetes' API server (and
-kustomize, which has the same library) takes a test for null to hold where nothing is.
+kustomize, which has the same library, but puts annotations of its own on all that it works on) takes a test for null to
+hold where nothing is.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``). A change of an object that others write to, too, is
 a JSON patch, which tests first what it relies on; any other is a merge patch, complete with the names of its object.
-Above each document stand its reason and the command that carries it out, once it is in a file of its own; in Git, a
-kustomization takes a JSON patch as it is.
+Above each document stand its reason and the command that carries it out, once it is in a file of its own. A
+kustomization takes a JSON patch as it is, of an object that has annotations.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def _cluster(cluster: ClusterPlan) -> Iterator[str]:
         if action.patch:
             if _is_without_annotations(action):
                 yield _comment(
-                    "read without annotations: refused where it has some (kubectl apply leaves one); plan then from "
-                    "what `kubectl get --output yaml` prints"
+                    "read without annotations: refused where it has some by now, as kubectl apply and kustomize give "
+                    "it; plan again once it has one of its own"
                 )
             yield dump(msgspec.to_builtins(action.patch))
         else:
