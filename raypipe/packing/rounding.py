@@ -34,6 +34,10 @@ type Nodes = list[tuple[int, Ints, int]]
 """Kind, pods of each shape on one, and how many."""
 
 
+LASTING = 0.7
+"""A filling that keeps this share of its worth is topped up: filling it anew takes twice as long and gives no more."""
+
+
 @dataclass(slots=True)
 class Ledger:
     """Nodes taken so far, and what is left of demand, of scarce kinds and of the limits."""
@@ -97,7 +101,7 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure, amon
     Return the kinds and patterns taken.
 
     A filled node stays the best filling of its kind while what is left of demand covers it, so only kinds whose filling
-    holds a pod that is gone are filled anew.
+    holds a pod that is gone are filled again.
     """
     problem, taken = ledger.problem, list[tuple[int, Ints]]()
     kinds = np.intersect1d(ledger.affordable(), among)
@@ -111,10 +115,18 @@ def cover_at(ledger: Ledger, value: Floats, paid: Floats, measure: Measure, amon
         kept = np.isin(kinds, ledger.affordable())
         if not kept.all():
             kinds, patterns, ratio = kinds[kept], patterns[kept], ratio[kept]
-        stale = (patterns > ledger.demand).any(axis=1)
-        patterns[stale] = fill(problem, value, kinds[stale], ledger.demand, measure)
+        stale = np.flatnonzero((patterns > ledger.demand).any(axis=1))
+        patterns[stale] = _filled_again(problem, value, kinds[stale], patterns[stale], ledger.demand, measure)
         ratio[stale] = _ratio(problem, kinds[stale], patterns[stale], value, paid)
     return taken
+
+
+def _filled_again(problem: Problem, value: Floats, kinds: Ints, patterns: Ints, demand: Ints, measure: Measure) -> Ints:
+    """Fillings (kinds, K) of which some pods are gone: topped up where most of their worth is left, else made anew."""
+    left = np.minimum(patterns, demand)
+    lasting = left @ value >= LASTING * (patterns @ value)
+    start = np.where(lasting[:, None], left, 0)
+    return fill(problem, value, kinds, demand, measure, start=start)
 
 
 def _ratio(problem: Problem, kinds: Ints, patterns: Ints, value: Floats, paid: Floats) -> Floats:
