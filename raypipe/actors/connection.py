@@ -18,9 +18,9 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.actors.coordinator import NAME, NAMESPACE, CoordinatorActor, State
+from raypipe.actors.coordinator import NAME, NAMESPACE, CoordinatorActor, Reply, State
 from raypipe.actors.meanwhile import Meanwhile
-from raypipe.actors.parcels import Missing, Packed, Same, digest_of, pack, unpack_whole
+from raypipe.actors.parcels import PART_BYTES, Large, Missing, Packed, Same, digest_of, pack, unpack_whole
 from raypipe.actors.price_scout import NAME as SCOUT_NAME
 from raypipe.actors.price_scout import PriceScoutActor, Published
 from raypipe.actors.runtime import Runtime, connect, starts_here
@@ -39,9 +39,6 @@ RETURN_S = 60
 
 ASK_EVERY_S = 0.25
 """How often progress is asked for, and `stop`."""
-
-BATCH_BYTES = 4 * 2**20
-"""Snapshots or answers sent at once: what the object store holds of a fleet of any size."""
 
 
 class Connection:
@@ -214,7 +211,9 @@ class Connection:
         for part in batches(answers.items()):
             ray.get(coordinator.remember.remote(part))
         for _ in range(ATTEMPTS):
-            answer = self._waited(coordinator, request, packed, progress, stop)
+            answer: Reply | None = self._waited(coordinator, request, packed, progress, stop)
+            if isinstance(answer, Large):
+                answer = fetched(coordinator, request, answer.size)
             if isinstance(answer, Same) and self._last is not None:
                 return self._last[1]
             if isinstance(answer, bytes):
@@ -230,7 +229,7 @@ class Connection:
 
     def _waited(
         self, coordinator: Any, request: str, packed: Packed, progress: Callable[[str], None], stop: Callable[[], bool]
-    ) -> bytes | Same | Missing:
+    ) -> Reply:
         """Wait for an answer, telling meanwhile what goes on and handing on the wish to stop."""
         has = None if self._last is None else self._last[0]
         call, stopped, before = coordinator.plan.remote(request, packed.parcel, has), False, ""
@@ -241,19 +240,30 @@ class Connection:
             if (told := ray.get(coordinator.told.remote(request))) != before:
                 progress(told)
                 before = told
-        answer: bytes | Same | Missing = ray.get(call)
+        answer: Reply = ray.get(call)
         return answer
 
 
+def fetched(coordinator: Any, request: str, size: int) -> bytes | None:
+    """A large answer, part by part; None where the Coordinator has it no longer."""
+    parts: list[bytes] = []
+    for start in range(0, size, PART_BYTES):
+        part: bytes | None = ray.get(coordinator.part.remote(request, start))
+        if part is None:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
 def batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:
-    """The entries in parts of at most `BATCH_BYTES`, or of one that is larger; each made when it is asked for.
+    """The entries in parts of at most `PART_BYTES`, or of one that is larger; each made when it is asked for.
 
     >>> [list(part) for part in batches([("a", bytes(3 * 2**20)), ("b", bytes(2 * 2**20)), ("c", b"")])]
     [['a'], ['b', 'c']]
     """
     part: dict[str, bytes] = {}
     for digest, data in entries:
-        if part and sum(map(len, part.values())) + len(data) > BATCH_BYTES:
+        if part and sum(map(len, part.values())) + len(data) > PART_BYTES:
             yield part
             part = {}
         part[digest] = data

@@ -18,7 +18,7 @@ from typing import Any
 import ray
 
 from raypipe.actors.kept import Kept
-from raypipe.actors.parcels import Missing, Parcel, Same, Shelf, Stop, digest_of, pack_whole
+from raypipe.actors.parcels import PART_BYTES, Large, Missing, Parcel, Same, Shelf, Stop, digest_of, pack_whole
 from raypipe.actors.pool import MOST_DEATHS, Executor, Pool
 from raypipe.catalog import Catalog
 from raypipe.fleet import plan_fleet
@@ -27,6 +27,9 @@ from raypipe.model.snapshot import ClusterSnapshot
 
 NAME, NAMESPACE = "raypipe-coordinator", "raypipe"
 MEMO_BYTES = 128 * 2**20
+
+type Reply = bytes | Large | Same | Missing
+"""To the question for a plan: the packed plan, how large it is, that the driver has it, or what is missing for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +57,13 @@ class Coordinator:
         self._shelf = Shelf()
         self._catalogs = Kept[Any](most=4)
         self._memo = Kept[bytes](most=MEMO_BYTES, size=len)
+        self._fetched = Kept[bytes](most=4)
         self._stopped = Kept[bool](most=1_000)
         self._told = Kept[str](most=1_000)
         self._remembered = 0
 
     @ray.method(concurrency_group="plan")
-    def plan(self, request: str, parcel: Parcel, has: str | None = None) -> bytes | Same | Missing:
+    def plan(self, request: str, parcel: Parcel, has: str | None = None) -> Reply:
         """The packed plan of a packed (fleet, catalog, options of `plan_fleet`), or what is missing to unpack that.
 
         `has`: what the plan that the driver has already is known by.
@@ -68,7 +72,7 @@ class Coordinator:
             return missing
         if (known := self._memo.get(parcel.digest)) is not None:
             self._remembered += 1
-            return Same() if digest_of(known) == has else known
+            return Same() if digest_of(known) == has else self._reply(request, known)
         stop = Stop(request, self._stopped.__contains__)
         fleet, catalog, options = self._shelf.unpack(parcel, stop)
         executor = Executor(
@@ -91,7 +95,19 @@ class Coordinator:
         payload = pack_whole(plan)
         if not stop():
             self._memo.keep(parcel.digest, payload)
-        return payload
+        return self._reply(request, payload)
+
+    def _reply(self, request: str, payload: bytes) -> bytes | Large:
+        if len(payload) <= PART_BYTES:
+            return payload
+        self._fetched.keep(request, payload)
+        return Large(len(payload))
+
+    @ray.method(concurrency_group="io")
+    def part(self, request: str, start: int) -> bytes | None:
+        """A part of a large answer; None where it is gone: the plan is asked for again."""
+        payload = self._fetched.get(request)
+        return None if payload is None else payload[start : start + PART_BYTES]
 
     @ray.method(concurrency_group="io")
     def keep(self, clusters: Mapping[str, bytes], catalogs: Mapping[str, Catalog]) -> None:

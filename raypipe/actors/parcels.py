@@ -7,6 +7,8 @@ two parcels with the same bytes ask the same question: their digest is what a me
 
 Plans and snapshots are packed as MessagePack and compressed: 1,000 pods of 100 groups are 4 KB, their plan is 20 KB.
 
+What is large goes in parts of `PART_BYTES`, one after the other, so that no fleet sits in the object store as a whole.
+
 Refused: pickled model values (three times the time, and bytes that depend on which strings happen to be one object),
 and the object store for each cluster (thousands of entries to keep count of, for what fits into the call).
 """
@@ -30,6 +32,10 @@ from raypipe.model.snapshot import ClusterSnapshot
 
 _LEVEL = 1
 """Of compression: the quickest; the next ones save a tenth for twice the time."""
+
+
+PART_BYTES = 4 * 2**20
+"""Sent at once: of snapshots, of answers, and of one answer that is larger."""
 
 
 class Stop:
@@ -74,6 +80,13 @@ class Packed:
 @dataclass(frozen=True, slots=True)
 class Same:
     """The answer to one who has the answer already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """The answer that is there and has so many bytes: it is fetched in parts."""
+
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import runpy
 import shutil
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from raypipe.actors.connection import Connection
 from raypipe.actors.coordinator import State
 from raypipe.catalog.tables import SHIPPED
 from raypipe.errors import CatalogError, ClusterError
-from raypipe.model.plan import FleetPlan
+from raypipe.model.plan import FleetPlan, Note
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from tests.benchmark import idle, on_ray
 from tests.benchmark.instances import instance, write
@@ -153,6 +155,54 @@ def test_a_stop_reaches_the_shards_and_is_not_remembered(planner: raypipe.Planne
     whole = planner.plan(one, settings=settings)
     assert without_hour(whole) == without_hour(raypipe.plan(one, settings=settings, executor="serial"))
     assert stopped.clusters[0].work.lp_iterations < whole.clusters[0].work.lp_iterations
+
+
+def test_status_is_answered_while_a_shard_solves(planner: raypipe.Planner, fleet: FleetSnapshot) -> None:
+    """Else it would come after the plan, which it ends."""
+    one, settings = FleetSnapshot(clusters=fleet.clusters[5:6]), {"lp_rounds": 61, "search_nodes": 500}
+    planner.plan(FleetSnapshot(clusters=fleet.clusters[2:3]))  # the shards are there
+    answers: list[State] = []
+
+    def stop() -> bool:
+        answers.append(state(planner))
+        return len(answers) >= 2
+
+    stopped = planner.plan(one, settings=settings, stop=stop)
+    whole = planner.plan(one, settings=settings)
+    assert stopped.clusters[0].work.lp_iterations < whole.clusters[0].work.lp_iterations
+    assert {len(answer.shards) for answer in answers} == {2}
+
+
+def test_no_fleet_sits_in_the_object_store_as_a_whole(planner: raypipe.Planner) -> None:
+    """200 clusters whose snapshots and plans are 150 KB each, and do not compress."""
+    dice = random.Random(1)
+    clusters = [
+        ClusterSnapshot(name=f"cluster-{number}", notes=(Note(kind="x", subject="y", message=text),))
+        for number, text in ((number, dice.randbytes(150_000).hex()) for number in range(200))
+    ]
+    planner.plan(FleetSnapshot(clusters=tuple(clusters[:1])))
+    before, peak, ended = stored_bytes(), [0.0], Event()
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            peak[0] = max(peak[0], stored_bytes() - before)
+
+    watching = Thread(target=watch)
+    watching.start()
+    try:
+        plan = planner.plan(FleetSnapshot(clusters=tuple(clusters)))
+    finally:
+        ended.set()
+        watching.join()
+    assert len(plan.to_json()) > 200 * 300_000
+    assert 0 < peak[0] < 15e6
+
+
+def stored_bytes() -> float:
+    """What is in Ray's object store."""
+    name = "object_store_memory"
+    held: float = ray.cluster_resources()[name] - ray.available_resources().get(name, 0.0)
+    return held
 
 
 def test_a_coordinator_is_found_by_its_name_and_left_to_who_made_it(

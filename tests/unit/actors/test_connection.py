@@ -11,7 +11,7 @@ from ray.exceptions import ActorUnavailableError
 
 from raypipe.actors import connection
 from raypipe.actors.connection import ATTEMPTS, Connection
-from raypipe.actors.parcels import pack_whole
+from raypipe.actors.parcels import PART_BYTES, pack_whole
 from raypipe.catalog import load
 from raypipe.errors import ClusterError
 from raypipe.model.snapshot import FleetSnapshot
@@ -65,3 +65,20 @@ def test_a_coordinator_that_does_not_return_is_an_error(joined: Connection, monk
     answered(monkeypatch, (one for one in ["1", *(unavailable() for _ in range(1_000))]))
     with pytest.raises(ClusterError, match="the Coordinator died and was not back within 60 s"):
         joined.plan_fleet(FleetSnapshot(clusters=()), load(None))
+
+
+class Parts:
+    """A Coordinator that has a large answer until it is asked for the part at `gone`."""
+
+    def __init__(self, answer: bytes, gone: int) -> None:
+        self.part = SimpleNamespace(
+            remote=lambda _, start: None if start >= gone else answer[start : start + PART_BYTES]
+        )
+
+
+@pytest.mark.parametrize("gone", [2 * PART_BYTES, PART_BYTES], ids=["there", "forgotten in the middle"])
+def test_a_large_answer_comes_in_parts_or_not_at_all(gone: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection.ray, "get", lambda part: part)
+    answer = bytes(PART_BYTES) + b"and more"
+    whole = answer if gone > PART_BYTES else None
+    assert connection.fetched(Parts(answer, gone), "request", len(answer)) == whole
