@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+from itertools import pairwise
+
 import pytest
 
 from tests.e2e.api import Api
@@ -36,9 +39,11 @@ def test_a_node_that_boots_takes_no_pod_before_it_is_ready(api: Api) -> None:
 
 def test_a_pod_pulls_its_image_runs_and_ends_as_annotated(api: Api) -> None:
     api.create(node("n1"))
-    api.create(pod("batch", annotations={PULL: "1s", RUNS_FOR: "1s"}))
-    api.wait(pod("batch"), lambda found: "nodeName" in found["spec"] and found["status"]["phase"] == "Pending")
-    api.wait(pod("batch"), lambda found: found["status"]["phase"] == "Running")
+    api.create(pod("batch", annotations={PULL: "2s", RUNS_FOR: "2s"}))
     ended = api.wait(pod("batch"), lambda found: found["status"]["phase"] == "Succeeded")
     (container,) = ended["status"]["containerStatuses"]
-    assert container["state"]["terminated"]["exitCode"] == 0
+    bound = next(each for each in ended["status"]["conditions"] if each["type"] == "PodScheduled")["lastTransitionTime"]
+    times = [bound, ended["status"]["startTime"], container["state"]["terminated"]["finishedAt"]]
+    moments = [datetime.datetime.fromisoformat(time) for time in times]
+    for before, after in pairwise(moments):  # told in whole seconds
+        assert after - before >= datetime.timedelta(seconds=1)
