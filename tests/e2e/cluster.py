@@ -18,13 +18,12 @@ from typing import Any
 import yaml
 
 from raypipe.model.nodes import Offering
-from tests.e2e import certificates, commands, instance_types, kubeconfig
+from tests.e2e import certificates, commands, instance_types, kubeconfig, stores
 from tests.e2e.api import Api, ApiError, Object
 from tests.e2e.certificates import Certificates
 from tests.e2e.commands import Ports
 from tests.e2e.kubeconfig import Context
-from tests.e2e.objects import condition
-from tests.e2e.processes import Guard, Program, free_ports, until
+from tests.e2e.processes import LOOPBACK, Guard, Program, free_ports, until
 from tests.e2e.stages import Stages
 
 ADMIN = "admin"
@@ -58,7 +57,8 @@ class Cluster:
 
     Attributes:
         name: also its context in `kubeconfig`. folder: all its files. crds: files of what it serves beyond Kubernetes.
-        paths: where the programs that it needs are. programs: those that run, in the order of their start.
+        paths: where the programs that it needs are. store: what etcd starts from (stores.py), None for nothing.
+        programs: those that run, in the order of their start.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Cluster:
     paths: Mapping[str, Path]
     crds: Sequence[Path]
     guard: Guard
+    store: Path | None = None
     programs: dict[str, Program] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
     _clients: list[Api] = field(default_factory=list)
@@ -74,17 +75,26 @@ class Cluster:
     def start(self) -> None:
         """Start everything and wait until it serves; what has been started is ended where something fails."""
         try:
-            self._start()
+            self._start_servers()
+            self._start_controllers()
+            self.check()
         except BaseException:
             self.end()
             raise
 
+    def fill_store(self) -> Path:
+        """Start the servers alone, define all objects and end: the folder of what etcd has then."""
+        try:
+            self._start_servers()
+            self.stop("kube-apiserver")
+            stores.forget_namespaces(f"http://{LOOPBACK}:{self._ports.etcd}")
+        finally:
+            self._end_programs()
+        return self.folder / "etcd"
+
     def end(self) -> None:
         """End every program, the last started first; logs stay, data goes."""
-        for program in reversed(self.programs.values()):
-            program.end()
-        for client in self._clients:
-            client.close()
+        self._end_programs()
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
     def clear(self) -> None:
@@ -163,21 +173,33 @@ class Cluster:
         """Memory that its programs hold."""
         return {name: program.rss_bytes for name, program in self.programs.items()}
 
-    def _start(self) -> None:
+    def _end_programs(self) -> None:
+        for program in reversed(self.programs.values()):
+            program.end()
+        for client in self._clients:
+            client.close()
+
+    def _start_servers(self) -> None:
+        """etcd and the API server, until it serves everything that is defined."""
         self._certificates: Certificates = certificates.make(self.folder / "keys")
         self._audit_log = self.folder / "audit.log"
         self._ports = Ports(*free_ports(len(fields(Ports))))
         tokens = self._write_tokens()
         self.api = self.as_user(ADMIN)
+        if self.store is not None:
+            shutil.copytree(self.store, self.folder / "etcd")
         self._run("etcd", commands.etcd(self.folder / "etcd", self._ports))
         audit = (self._write_audit_policy(), self._audit_log) if self.wanted.audit else None
         self._run("kube-apiserver", commands.api_server(self._certificates, tokens, self._ports, audit))
         self._await_api()
+        self._define([json.loads(path.read_bytes()) for path in self.crds])
+
+    def _start_controllers(self) -> None:
+        """Everything that acts on what the API server has."""
         self._run("kube-controller-manager", commands.controller_manager(self._own("kube-controller-manager")))
         self._run("kube-scheduler", commands.scheduler(self._own("kube-scheduler")))
         stages = self.wanted.stages.write(self.folder / "stages.yaml")
         self._run("kwok", commands.kwok(self._own("kwok"), stages, self._ports))
-        self._define(self.crds)
         if self.wanted.kuberay:
             kubeconfig_of = {"KUBECONFIG": str(self._own("kuberay-operator"))}
             self._run("kuberay-operator", commands.kuberay(), kubeconfig_of)
@@ -185,13 +207,24 @@ class Cluster:
             types = instance_types.write(self.folder / "instance-types.json", self.wanted.karpenter)
             environment = {"KUBECONFIG": str(self._own("karpenter")), "SYSTEM_NAMESPACE": "kube-system"}
             self._run("karpenter", commands.karpenter(types, self._ports), environment)
-        self.check()
 
-    def _define(self, crds: Sequence[Path]) -> None:
-        """Create these CRDs and wait until the API server serves them."""
-        definitions = self.api.create(*(json.loads(path.read_bytes()) for path in crds))
-        for definition in definitions:
-            self.api.wait(definition, lambda found: condition(found, "Established") == "True")
+    def _define(self, crds: Sequence[Object]) -> None:
+        """Create these CRDs, where the store does not have them, and wait until the API server serves them."""
+        if self.store is None:
+            self.api.create(*crds)
+        server = [self.programs["kube-apiserver"]]
+        for crd in crds:
+            until(lambda crd=crd: self._serves(crd), 60, f"{crd['metadata']['name']} is served", server)  # type: ignore[misc]
+
+    def _serves(self, crd: Object) -> bool:
+        """Whether objects of a CRD can be listed, and clients that look for its kind find it."""
+        names = crd["spec"]["names"]
+        path = f"/apis/{crd['spec']['group']}/{crd['spec']['versions'][0]['name']}"
+        try:
+            kinds = [resource["kind"] for resource in self.api.request("GET", path)["resources"]]
+            return names["kind"] in kinds and "items" in self.api.request("GET", f"{path}/{names['plural']}")
+        except ApiError:
+            return False
 
     def _write_audit_policy(self) -> Path:
         path = self.folder / "audit-policy.yaml"

@@ -7,10 +7,11 @@ tests, also where they are interrupted or killed (guard.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.e2e import kubeconfig
+from tests.e2e import kubeconfig, stores
 from tests.e2e.cluster import Cluster, Wanted
 from tests.e2e.processes import Guard
 from tests.e2e.programs import ETCD, KARPENTER, KUBERAY, KUBERNETES, KWOK, Programs
@@ -34,10 +35,19 @@ class Rig:
         parts = [part for part, asked in ((KUBERAY, wanted.kuberay), (KARPENTER, wanted.karpenter)) if asked]
         paths = self.paths | self._programs.paths(*parts)
         crds = [path for part in parts for path in self._programs.crds(part)]
-        cluster = Cluster(name, folder, wanted, paths, crds, self._guard)
+        cluster = Cluster(name, folder, wanted, paths, crds, self._guard, self._store(paths, crds))
         self.clusters.append(cluster)
         cluster.start()
         return cluster
+
+    def _store(self, paths: Mapping[str, Path], crds: Sequence[Path]) -> Path:
+        """The filled store of these programs and definitions, filled now where the cache does not have it."""
+        target = stores.place(self._programs.cache, paths, crds)
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix="store-") as folder:
+                filled = Cluster("store", Path(folder), Wanted(), paths, crds, self._guard).fill_store()
+                stores.keep(filled, target)
+        return target
 
     def kubeconfig(self, clusters: Sequence[Cluster]) -> Path:
         """One kubeconfig with a context for each of these clusters, as their admin."""

@@ -51,6 +51,8 @@ def test_two_clusters_run_side_by_side_and_know_nothing_of_each_other(
     for each in both:
         each.api.wait(deployment(f"on-{each.name}", 2), lambda found: found["status"].get("readyReplicas") == 2)
         assert [found["metadata"]["name"] for found in each.api.items("v1", "Node")] == [each.name]
+    systems = [each.api.get(namespace("kube-system"))["metadata"]["uid"] for each in both]
+    assert systems[0] != systems[1]
     config = yaml.safe_load(rig.kubeconfig(both).read_text())
     assert [context["name"] for context in config["contexts"]] == ["shared", "other"]
     assert len({entry["cluster"]["server"] for entry in config["clusters"]}) == 2
