@@ -114,26 +114,30 @@ def measured_rows(question: Asked, scratch: Path) -> Iterator[tuple[Measured, li
             continue
         made = optimiser.instances(row, question.seeds_from(row.seeds), catalog, scratch)
         for one in made if question.certify else ():
-            if one.digest is not None:
-                before = certificates.get(one.digest)
-                certificates[one.digest] = proven(one, one.digest, before, question.certify_seconds, catalog)
+            before = certificates.get(one.digest)
+            certificates[one.digest] = proven(one, before, question.certify_seconds, catalog)
         yield optimiser.measure(row, made, certificates, question.catalog), made
 
 
 def proven(
-    one: Instance, digest: str, certificate: certify.Certificate | None, seconds: float, catalog: Catalog
+    one: Instance, certificate: certify.Certificate | None, seconds: float, catalog: Catalog
 ) -> certify.Certificate:
-    """Certify an instance, by `raypipe plan --certify` too, and keep what was proven."""
+    """Certify an instance, by `raypipe plan --certify` too, and keep what was proven.
+
+    Beside existing nodes, of which `certify` knows nothing, by that alone.
+    """
 
     def tell(text: str) -> None:
         print(f"{one.name}: {text}", file=sys.stderr)
 
-    if certificate is None:
+    if certificate is None and one.beside_nodes:
+        certificate = certify.nothing(one.name)
+    elif certificate is None:
         certificate = certify.certify(one.name, one.world, seconds, tell)
     plan = raypipe.plan(raypipe.read(one.folder), catalog, certify=True)
     certificate = certificate.or_better(plan.clusters[0])
     tell(f"{certificate.usd_per_hour:.4f} by {certificate.prover}; the plan costs {plan.usd_per_hour.after:.4f}")
-    certify.keep(digest, certificate)
+    certify.keep(one.digest, certificate)
     return certificate
 
 

@@ -53,14 +53,15 @@ class Certificate:
         instance: its name, for the reader; the digest is what counts.
         usd_per_hour: no plan costs less. kind: how that was proven.
         aggregated: (A). pattern_lp: (B) with the columns known in the end: no better bound can come from (B) itself.
+            Both are None beside existing nodes, of which this module knows nothing.
         proven: the day. prover: this module, or `raypipe plan --certify`, the better one.
     """
 
     instance: str
     usd_per_hour: float
     kind: str
-    aggregated: float
-    pattern_lp: float
+    aggregated: float | None
+    pattern_lp: float | None
     proven: str
     prover: str = "tests.benchmark.certify"
 
@@ -87,6 +88,12 @@ def keep(digest: str, certificate: Certificate, file: Path = FILE) -> None:
         content["bounds"][digest] = asdict(certificate)
         content["bounds"] = dict(sorted(content["bounds"].items(), key=lambda item: (item[1]["instance"], item[0])))
         file.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def nothing(instance: str) -> Certificate:
+    """The certificate that proves nothing yet: every bound is better."""
+    today = date.today().isoformat()
+    return Certificate(instance=instance, usd_per_hour=0.0, kind="none", aggregated=None, pattern_lp=None, proven=today)
 
 
 def certify(instance: str, world: World, seconds: float, tell: Callable[[str], None]) -> Certificate:

@@ -6,6 +6,7 @@ is said: the column `own` counts such seeds. Each row is planned in a process of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from statistics import fmean
 
 from raypipe.catalog import Catalog
 from raypipe.manifests import read_paths
+from raypipe.model.snapshot import ClusterSnapshot
 from tests.benchmark.aggregated import aggregated
 from tests.benchmark.certify import Certificate
 from tests.benchmark.measure import Figures
@@ -40,12 +42,17 @@ type Limits = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Instance:
-    """One instance on disk and as arrays. digest: what its certificate is found by, None beside existing nodes."""
+    """One instance on disk and as arrays.
+
+    Attributes:
+        digest: what its certificate is found by. beside_nodes: there are nodes already, of which `world` knows nothing.
+    """
 
     name: str
     folder: Path
     world: World
-    digest: str | None
+    digest: str
+    beside_nodes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +124,18 @@ def instances(row: Row, seeds: Iterable[int], catalog: Catalog, scratch: Path) -
         folder = folder_of(row, seed, catalog, scratch)
         cluster = read_paths([folder]).clusters[0]
         world = world_of(cluster, catalog)
-        digest = None if cluster.nodes else world.digest()
-        made.append(Instance(name=folder.name, folder=folder, world=world, digest=digest))
+        digest, nodes = question_digest(cluster, world), bool(cluster.nodes)
+        made.append(Instance(name=folder.name, folder=folder, world=world, digest=digest, beside_nodes=nodes))
     return made
+
+
+def question_digest(cluster: ClusterSnapshot, world: World) -> str:
+    """16 hex digits of all that a bound depends on: the world's, and of nodes that there are what room they leave."""
+    if not cluster.nodes:
+        return world.digest()
+    nodes = [(one.name, sorted(one.labels.items()), sorted(one.allocatable.items())) for one in cluster.nodes]
+    bound = [(one.node, one.count, sorted(one.spec.requests.items())) for one in cluster.bound]
+    return hashlib.sha256(repr((world.digest(), sorted(nodes), sorted(bound))).encode()).hexdigest()[:16]
 
 
 def measure(row: Row, made: Sequence[Instance], certificates: Mapping[str, Certificate], catalog: Path) -> Measured:
@@ -127,7 +143,7 @@ def measure(row: Row, made: Sequence[Instance], certificates: Mapping[str, Certi
     command = [sys.executable, "-m", "tests.benchmark.measure", str(catalog), *(str(one.folder) for one in made)]
     text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
     figures = tuple(Figures(**json.loads(line)) for line in text.splitlines() if line.startswith("{"))
-    proven = [certificates.get(one.digest or "") for one in made]
+    proven = [certificates.get(one.digest) for one in made]
     return Measured(
         row=row,
         figures=figures,
@@ -214,8 +230,7 @@ def compare(measured: Measured, made: Sequence[Instance]) -> Compared:
 def nodes_saved(beside: Measured, alone: Measured, most_added: float) -> tuple[str, bool]:
     """What 100 existing nodes save of what is bought and add to the gap, as text, and whether both are as they should.
 
-    They must never cost, and may add `most_added` to the mean gap. Beside existing nodes that is a gap to the plan's
-    own bound, the best known there, so it is more likely called too wide than too narrow.
+    They must never cost, and may add `most_added` to the mean gap, both to the best bound known.
     """
     pairs = list(zip(beside.costs, alone.costs, strict=True))
     worst = max(with_nodes / without for with_nodes, without in pairs)

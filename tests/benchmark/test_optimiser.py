@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.model.nodes import Node
+from raypipe.model.pods import BoundPods, PodSpec
+from raypipe.model.snapshot import ClusterSnapshot
 from tests.benchmark.command import PEERS
 from tests.benchmark.measure import Figures
-from tests.benchmark.optimiser import Compared, Emulated, Instance, Measured, compare, nodes_saved
+from tests.benchmark.optimiser import Compared, Emulated, Instance, Measured, compare, nodes_saved, question_digest
 from tests.benchmark.small_worlds import BIG, HUGE, SMALL, world
 from tests.benchmark.suite import Row
 
@@ -63,7 +66,7 @@ def test_a_row_without_a_goal_says_so() -> None:
 
 def test_peers_are_compared_on_plans_that_place_as_much() -> None:
     asked = world([SMALL, BIG, HUGE], [(10, 2, 2)])  # a big node and a small one are the least: 0.95
-    made = [Instance(name="x", folder=Path("x"), world=asked, digest=None)] * 2
+    made = [Instance(name="x", folder=Path("x"), world=asked, digest="")] * 2
     measured = row_of(replace(FIGURES, bought_usd_per_hour=0.95), replace(FIGURES, unplaced=1))
     compared = compare(measured, made)
     assert {name: [round(ratio, 3) for ratio in ratios] for name, ratios in compared.ratios.items()} == {
@@ -118,3 +121,23 @@ def test_existing_nodes_save_and_hardly_widen_the_gap(cost: float, bound: float,
     text, kept = nodes_saved(row_of(replace(FIGURES, bought_usd_per_hour=cost), bound=bound), alone, 0.01 + 1e-9)
     assert text.endswith(want)
     assert kept == want.endswith("ok")
+
+
+def test_a_certificate_beside_nodes_holds_for_their_room_alone() -> None:
+    asked = world([SMALL], [(4, 1, 1)])
+    node = Node(name="n", labels={"zone": "a"}, capacity={"cpu": 4000}, allocatable={"cpu": 4000})
+    pods = BoundPods(node="n", key="Pod/default/p", spec=PodSpec(requests={"cpu": 1000}))
+
+    def digest(node: Node, pods: BoundPods) -> str:
+        return question_digest(ClusterSnapshot(name="x", nodes=(node,), bound=(pods,)), asked)
+
+    others = [
+        question_digest(ClusterSnapshot(name="x"), asked),
+        digest(replace(node, allocatable={"cpu": 3900}), pods),
+        digest(replace(node, labels={"zone": "b"}), pods),
+        digest(node, replace(pods, count=2)),
+        digest(node, replace(pods, spec=PodSpec(requests={"cpu": 500}))),
+    ]
+    assert others[0] == asked.digest()
+    assert digest(node, pods) == digest(node, pods)
+    assert digest(node, pods) not in others
