@@ -12,16 +12,19 @@ by its dual bound.
 
 What the bound `aggregated-milp` adds to that cannot be had from prices. There the outsider minimises Σ c_j y_j over
 whole numbers y_j of nodes and fractions x_kj of pods, with Σ_j x_kj >= n_k, Σ_j w_jq y_j <= L_q and what whole pods on
-a node obey: Σ_k d_kr x_kj <= C_jr y_j, x_kj <= n_k y_j, Σ_k π_k x_kj <= UB_j y_j, and for each request u of a resource
-Σ_k ⌊d_kr / u⌋ x_kj <= ⌊C_jr / u⌋ y_j. Places that no plan below the claim can use, since c_j + Σ_q σ_q w_jq − t · UB_j
-is more than LB lacks to it, are left out. A bound counts up to the claim and no further.
+a node obey: Σ_k d_kr x_kj <= C_jr y_j, x_kj <= n_k y_j, Σ_k π_k x_kj <= UB_j y_j, and for each request u that any pod
+has of a resource Σ_k ⌊d_kr / u⌋ x_kj <= ⌊C_jr / u⌋ y_j. No C_jr is taken for more than all pods that may go there ask
+for together. Places that no plan below the claim can use are left out, since c_j + Σ_q σ_q w_jq − t · UB_j is more than
+LB lacks to it, and so are pods at places where that holds of UB_j over fillings with such a pod. A bound counts up to
+the claim and no further.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import highspy
@@ -83,9 +86,7 @@ def recomputed(plan: str, catalogue: Path, folder: Path) -> Recomputed:
     scale, value = _by_prices(world, prices, worth)
     claim, bought = cluster["bought"]["lower_bound"], value
     if bound["kind"] == "aggregated-milp":
-        spare = [claim - value - (prices.paid(p) - scale * w) for p, w in zip(world.places, worth, strict=True)]
-        usable = [p for p, room in zip(world.places, spare, strict=True) if room > -CLOSE or p.exists]
-        bought = max(value, min(claim, whole_nodes(world, usable, prices)))
+        bought = max(value, min(claim, whole_nodes(world, prices, scale, claim - value)))
     return Recomputed(value, bought, scale, world.kept_usd_per_hour, bound["kind"])
 
 
@@ -174,16 +175,34 @@ def _knapsack(room: Amounts, items: list[Pods], worth: Floats) -> float:
 
 
 def _units(name: str, amount: float) -> float:
-    """Millicores and MiB, which are whole numbers."""
-    return float(round(amount * {"cpu": 1000, "memory": 1024}.get(name, 1)))
+    """Whole millicores and MiB: pods request no parts of them, so that a node has no use for one."""
+    return float(math.floor(amount * {"cpu": 1000, "memory": 1024}.get(name, 1) + CLOSE))
 
 
-def whole_nodes(world: World, places: list[Place], prices: Prices) -> float:
-    """The dual bound of the outsider's own MILP, $/h."""
+def usable(place: Place, pods: tuple[Pods, ...], prices: Prices, scale: float, lacking: float) -> list[int]:
+    """The pods that a plan may put there which costs less than `lacking` more than LB, by number."""
+    held = [k for k, one in enumerate(pods) if place.holds(one)]
+    if place.exists:
+        return held
+    least = prices.paid(place) - lacking - CLOSE
+    return [k for k in held if scale * worth_with(place, pods, prices, k) > least]
+
+
+def worth_with(place: Place, pods: tuple[Pods, ...], prices: Prices, number: int) -> float:
+    """The most that a node is worth on which stands a pod of that number, the others in fractions."""
+    one = pods[number]
+    room = {name: amount - one.requests.get(name, 0.0) for name, amount in place.room.items()}
+    return prices.pods.get(one.key, 0.0) + most_worth(replace(place, room=room), pods, prices, whole=False)
+
+
+def whole_nodes(world: World, prices: Prices, scale: float, lacking: float) -> float:
+    """The dual bound of the outsider's own MILP, $/h, over plans that cost less than `lacking` more than LB."""
+    open_to = [(place, usable(place, world.pods, prices, scale, lacking)) for place in world.places]
+    places, held = [place for place, some in open_to if some], [some for _, some in open_to if some]
     worth = [most_worth(place, world.pods, prices, whole=True) for place in places]
     solver = _solver()
     solver.setOptionValue("mip_max_nodes", SEARCH_NODES)
-    infinity, pairs = highspy.kHighsInf, [(k, j) for j, p in enumerate(places) for k in _held(p, world.pods)]
+    infinity, pairs = highspy.kHighsInf, [(k, j) for j, some in enumerate(held) for k in some]
     kinds, columns = len(places), len(places) + len(pairs)
     most = [1.0 if one.exists else infinity for one in places] + [float(world.pods[k].count) for k, _ in pairs]
     solver.addVars(columns, np.zeros(columns), np.array(most))
@@ -197,15 +216,16 @@ def whole_nodes(world: World, places: list[Place], prices: Prices) -> float:
     for k, one in enumerate(world.pods):
         keep([(kinds + i, 1.0) for i, (shape, _) in enumerate(pairs) if shape == k], float(one.count), infinity)
     for j, place in enumerate(places):
+        room = _wanted(place, [world.pods[k] for k in held[j]])
         there = [(kinds + i, world.pods[k]) for i, (k, kind) in enumerate(pairs) if kind == j]
         for name in sorted({name for _, one in there for name in one.requests}):
             used = [(column, _units(name, one.requests.get(name, 0.0))) for column, one in there]
-            keep([*used, (j, -_units(name, place.room[name]))], -infinity, 0.0)
+            keep([*used, (j, -_units(name, room[name]))], -infinity, 0.0)
         keep([*((column, prices.pods.get(one.key, 0.0)) for column, one in there), (j, -worth[j])], -infinity, 0.0)
         for name in ("cpu", "memory"):
-            for unit in {_units(name, one.requests[name]) for _, one in there}:
+            for unit in {_units(name, one.requests[name]) for one in world.pods}:
                 fill = [(column, _units(name, one.requests[name]) // unit) for column, one in there]
-                keep([*fill, (j, -(_units(name, place.room[name]) // unit))], -infinity, 0.0)
+                keep([*fill, (j, -(_units(name, room[name]) // unit))], -infinity, 0.0)
         for column, one in there:
             keep([(column, 1.0), (j, -float(one.count))], -infinity, 0.0)
     for name, left in world.left.items():
@@ -214,8 +234,12 @@ def whole_nodes(world: World, places: list[Place], prices: Prices) -> float:
     return float(solver.getInfo().mip_dual_bound)
 
 
-def _held(place: Place, pods: tuple[Pods, ...]) -> list[int]:
-    return [k for k, one in enumerate(pods) if place.holds(one)]
+def _wanted(place: Place, pods: list[Pods]) -> Amounts:
+    """The room of a node as far as these pods could ever use it."""
+    return {
+        name: min(amount, sum(one.count * one.requests.get(name, 0.0) for one in pods))
+        for name, amount in place.room.items()
+    }
 
 
 def _solver() -> highspy.Highs:

@@ -30,8 +30,8 @@ SETTINGS = {
 CASES = 2 * len(SORTS)
 UNDER_A_QUOTA = {"aggregated-lp": 3, "pattern-lp": 3, "aggregated-milp": 33}
 """A case in which the quota has a price, and no bound a hundredth higher can be shown."""
-FEW_NODES = (2, 3, *range(len(SORTS), 2 * len(SORTS)))
-BY_WHOLE_NODES = {2, 3, 6, 7, 10}
+FEW_NODES = (2, 3, *range(len(SORTS), 2 * len(SORTS)), 64)
+BY_WHOLE_NODES = {2, 3, 6, 7, 10, 64}
 """Of the cases of few nodes, those that whole numbers of them bound better than prices do."""
 
 type Asked = tuple[str, Path, Path]
