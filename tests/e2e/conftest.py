@@ -27,10 +27,7 @@ def rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -
         with capture.global_and_fixture_disabled():
             print(f"\n[rig] {line}", file=sys.stderr, flush=True)
 
-    try:
-        rig = Rig(tmp_path_factory.mktemp("rig"), Programs(say))
-    except UnavailableError as error:
-        pytest.skip(str(error))
+    rig = Rig(tmp_path_factory.mktemp("rig"), Programs(say))
     pytestconfig.stash[_RIG] = rig
     yield rig
     rig.end()
@@ -52,10 +49,13 @@ def clean(cluster: Cluster) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of all logs to the report of a test that failed."""
+    """Skip a test whose programs cannot be had; add the ends of all logs to the report of one that failed."""
     report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, UnavailableError):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {call.excinfo.value}")
     rig = item.config.stash.get(_RIG, None)
     if report.failed and rig is not None:
         report.sections += [(f"cluster {cluster.name}", cluster.tails()) for cluster in rig.clusters]

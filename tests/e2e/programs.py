@@ -142,6 +142,8 @@ class Programs:
             return folder
         self.cache.mkdir(parents=True, exist_ok=True)
         with _alone(self.cache / "lock", self.say):
+            for left in self.cache.glob(f"{part.name}-unfinished-*"):  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
             if missing := _missing(folder, part, names):  # else another run has built them meanwhile
                 self._build(part, missing, folder)
         return folder

@@ -7,7 +7,6 @@ tests, also where they are interrupted or killed (guard.py).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,14 +28,11 @@ class Rig:
 
     def start(self, name: str, wanted: Wanted | None = None) -> Cluster:
         """A new cluster of this name; operators that it wants are built where the cache does not have them."""
-        folder = self._folder / f"{len(self.clusters)}-{name}"
-        folder.mkdir()
         wanted = wanted or Wanted()
         parts = [part for part, asked in ((KUBERAY, wanted.kuberay), (KARPENTER, wanted.karpenter)) if asked]
         paths = self.paths | self._programs.paths(*parts)
         crds = [path for part in parts for path in self._programs.crds(part)]
-        cluster = Cluster(name, folder, wanted, paths, crds, self._guard, self._store(paths, crds))
-        self.clusters.append(cluster)
+        cluster = self._cluster(name, wanted, paths, crds, self._store(paths, crds))
         cluster.start()
         return cluster
 
@@ -44,10 +40,20 @@ class Rig:
         """The filled store of these programs and definitions, filled now where the cache does not have it."""
         target = stores.place(self._programs.cache, paths, crds)
         if not target.exists():
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix="store-") as folder:
-                filled = Cluster("store", Path(folder), Wanted(), paths, crds, self._guard).fill_store()
-                stores.keep(filled, target)
+            cluster = self._cluster("store", Wanted(), paths, crds, None)
+            stores.keep(cluster.fill_store(), target)
+            cluster.end()
         return target
+
+    def _cluster(
+        self, name: str, wanted: Wanted, paths: Mapping[str, Path], crds: Sequence[Path], store: Path | None
+    ) -> Cluster:
+        """A cluster that has not started, with a folder of its own."""
+        folder = self._folder / f"{len(self.clusters)}-{name}"
+        folder.mkdir()
+        cluster = Cluster(name, folder, wanted, paths, crds, self._guard, store)
+        self.clusters.append(cluster)
+        return cluster
 
     def kubeconfig(self, clusters: Sequence[Cluster]) -> Path:
         """One kubeconfig with a context for each of these clusters, as their admin."""
