@@ -7,6 +7,9 @@ called heuristic; with one scarce row and clusters small enough to be listed it 
 As in `raypipe.packing.admission`, runs of units are tried together, and a unit like one that was refused is refused
 without asking. A run is as long as it may be by what is proven; where the packings that there are cannot be extended
 to it, clusters are packed anew for a run as long as is likely to succeed, and the last few units are tried in halves.
+
+Packings at less cost leave room again: it is *offered* in the same order to those left out, first beside all others,
+and to the first few of them beside those before them alone, who are then followed by whoever still fits.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from raypipe.packing.arrays import Ints
 from raypipe.packing.problem import Packing, Problem
 from raypipe.packing.solver import Effort
 from raypipe.planner.order import across
+
+INSISTING = 4
+"""How many of those left out are offered room that others after them in the order have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,17 +64,8 @@ def claims(frames: Sequence[Frame]) -> list[Claim]:
     return [claim for _, claim in sorted(placed, key=lambda entry: entry[0])]
 
 
-def admitted(
-    frames: Sequence[Frame], left: Ints, efforts: Sequence[Effort], executor: Executor
-) -> tuple[list[Admitted], bool]:
-    """Admit the units of all clusters within what is `left` of what is scarce, (Q,); whether that order is proven."""
-    walk = _Walk(frames, left, efforts, executor)
-    walk.go()
-    return walk.outcome()
-
-
-class _Walk:
-    """The units in their order, and how far they were admitted."""
+class Admission:
+    """The units of all clusters in their order, and how far they were admitted within what is `left`, (Q,)."""
 
     def __init__(self, frames: Sequence[Frame], left: Ints, efforts: Sequence[Effort], executor: Executor) -> None:
         self._frames, self._efforts = frames, efforts
@@ -77,11 +74,51 @@ class _Walk:
         self._times = [[0] * len(frame.units) for frame in frames]
         self._refused: dict[tuple[int, bytes], int | None] = {}
         self._existence: dict[int, Existence] = {}
-        self._exact = True
+        self._offering = False
+        self.exact = True
 
     def go(self) -> None:
+        """Admit whoever can be; afterwards it is known whether the order is `exact`ly kept."""
+        self._admit_from(0)
+        if any(frame.problem.is_ruled for frame in self._frames):
+            self._again()
+
+    def offer(self, packings: Sequence[Packing]) -> bool:
+        """Offer the room that other packings of those admitted leave; whether more are admitted by it."""
+        if self.exact or any(frame.problem.is_ruled for frame in self._frames):
+            return False
+        self._together.begin_from(packings)
+        before, self._offering = [list(times) for times in self._times], True
+        insisting = INSISTING
+        for position, one in enumerate(self._claims):
+            if self._is_whole(one) or not self._leads(one):
+                continue
+            self._as_many_as_there_can_be(one)
+            if insisting and not self._is_whole(one):
+                insisting -= 1
+                self._insist(position)
+        return self._times != before
+
+    def _insist(self, position: int) -> None:
+        """Admit more of a unit beside those before it alone, then those after it as far as they still fit."""
+        one, later = self._claims[position], self._claims[position + 1 :]
+        demands, packings = list(self._together.demands), list(self._together.packings)
+        times = [list(times) for times in self._times]
+        fewer = list(demands)
+        for other in later:
+            fewer[other.cluster] = fewer[other.cluster] - other.unit.pods * times[other.cluster][other.number]
+        self._together.cut_down(fewer)
+        for other in later:
+            self._times[other.cluster][other.number] = 0
+        if self._as_many_as_there_can_be(one):
+            self._admit_from(position + 1)
+        else:
+            self._times = times
+            self._together.go_back(demands, packings)
+
+    def _admit_from(self, first: int) -> None:
         """Runs of units together: longer after a yes, shorter after a no."""
-        first, run = 0, len(self._claims)
+        run = len(self._claims)
         while first < len(self._claims):
             run = min(run, len(self._claims) - first)
             asked = self._asked(first, run)
@@ -94,22 +131,20 @@ class _Walk:
             else:
                 self._some_of(self._claims[first])
                 first, run = first + 1, len(self._claims)
-        if any(frame.problem.is_ruled for frame in self._frames):
-            self._again()
 
     def _shorter(self, first: int, run: int) -> int:
         """The next run after one that does not hold: 0 where its first unit alone does not."""
         demands = self._with(self._asked(first, run))
         if self._together.cannot(demands):
             return self._longest(first, run, lambda demands: not self._together.cannot(demands))
-        if self._together.is_likely(demands):  # clusters were packed anew, and that taught nothing
+        if self._offering or self._together.is_likely(demands):  # clusters packed anew, if they were, taught nothing
             return run // 2
         return min(run // 2, self._longest(first, run, self._together.is_likely)) or run // 2
 
     def _holds(self, demands: Mapping[int, Ints], *, sure: bool = False) -> bool:
         """Whether packings of these demands are known to exist, beside those of the other clusters.
 
-        They are looked for where they are likely; `sure`: and elsewhere.
+        They are looked for where they are likely; `sure`: and elsewhere. While room is offered they are extended alone.
         """
         if not demands:
             return True
@@ -117,10 +152,10 @@ class _Walk:
             return False
         if self._together.extends(demands):
             return True
-        if not sure and not self._together.is_likely(demands):
+        if self._offering or (not sure and not self._together.is_likely(demands)):
             return False
         holds = self._together.packs(demands)
-        self._exact &= not sure or holds or self._together.cannot(demands)
+        self.exact &= not sure or holds or self._together.cannot(demands)
         return holds
 
     def _asked(self, first: int, run: int) -> list[Claim]:
@@ -150,7 +185,7 @@ class _Walk:
                     self._times[one.cluster][one.number] += 1
                     changed = True
         out = any(self._times[one.cluster][one.number] < one.unit.times for one in self._claims)
-        self._exact &= not out  # a run that does not hold says little about its parts
+        self.exact &= not out  # a run that does not hold says little about its parts
 
     def _may_be_asked(self, one: Claim) -> bool:
         return (one.cluster, one.unit.pods.tobytes()) not in self._refused and self._leads(one)
@@ -172,22 +207,34 @@ class _Walk:
         return demands
 
     def _some_of(self, one: Claim) -> None:
-        """Admit as many of a unit as there can be, and remember what keeps out the next; by halving."""
+        """Admit as many of a unit as there can be, and remember what keeps out the next."""
         mark = (one.cluster, one.unit.pods.tobytes())
         if mark in self._refused or not self._leads(one):
             return
-        before, low, high = self._together.demands[one.cluster], 0, one.unit.times
+        self._as_many_as_there_can_be(one)
+        if not self._is_whole(one):
+            demand = self._together.demands[one.cluster] + one.unit.pods
+            self._refused[mark] = self._blamed(one.cluster, demand)
+
+    def _as_many_as_there_can_be(self, one: Claim) -> bool:
+        """Admit more of a unit, by halving; whether there were any."""
+        before, first = self._together.demands[one.cluster], self._times[one.cluster][one.number]
+        low, high = first, one.unit.times
         while high - low > 1:
             middle = (low + high) // 2
-            if self._holds({one.cluster: before + one.unit.pods * middle}):
+            if self._holds({one.cluster: before + one.unit.pods * (middle - first)}):
                 low = middle
             else:
                 high = middle
-        while low < one.unit.times and self._holds({one.cluster: before + one.unit.pods * (low + 1)}, sure=True):
+        while low < one.unit.times:
+            if not self._holds({one.cluster: before + one.unit.pods * (low + 1 - first)}, sure=True):
+                break
             low += 1
         self._times[one.cluster][one.number] = low
-        if low < one.unit.times:
-            self._refused[mark] = self._blamed(one.cluster, before + one.unit.pods * (low + 1))
+        return low > first
+
+    def _is_whole(self, one: Claim) -> bool:
+        return self._times[one.cluster][one.number] == one.unit.times
 
     def _blamed(self, c: int, demand: Ints) -> int | None:
         """Number in the cluster's problem of the limit that keeps the demand out; None: room itself."""
@@ -203,19 +250,17 @@ class _Walk:
             return self._existence[c].blame(demand)
         return int(frame.rows[0])
 
-    def outcome(self) -> tuple[list[Admitted], bool]:
-        """What it came to, cluster by cluster, and whether the order is proven."""
-        result = []
-        for c, frame in enumerate(self._frames):
-            result.append(
-                Admitted(
-                    times=tuple(self._times[c]),
-                    limit=tuple(self._limit(c, i) for i in range(len(frame.units))),
-                    demand=self._together.demands[c],
-                    packing=self._together.packings[c],
-                )
+    def outcome(self) -> list[Admitted]:
+        """What it came to, cluster by cluster."""
+        return [
+            Admitted(
+                times=tuple(self._times[c]),
+                limit=tuple(self._limit(c, i) for i in range(len(frame.units))),
+                demand=self._together.demands[c],
+                packing=self._together.packings[c],
             )
-        return result, self._exact
+            for c, frame in enumerate(self._frames)
+        ]
 
     def _limit(self, c: int, number: int) -> int | None:
         """What keeps out the rest of a unit, or of the gang that it comes after."""

@@ -45,32 +45,22 @@ DEAREST = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Divided:
-    """What the division came to: `prices` σ (Q,), nano-dollars a unit, and each cluster's packing with its bound."""
+    """What the division came to.
+
+    Attributes:
+        prices: σ (Q,), nano-dollars a unit. packings: each cluster's; solved: the same with its bound.
+    """
 
     prices: Floats
+    packings: tuple[Packing, ...]
     solved: tuple[Solved, ...]
 
 
-def divide(
-    frames: Sequence[Frame],
-    admitted: Sequence[Admitted],
-    left: Ints,
-    efforts: Sequence[Effort],
-    executor: Executor,
-    rounds: int,
-    stop: Callable[[], bool],
-) -> Divided:
-    """Pack what is admitted at little cost within what is `left` of what is scarce, (Q,); `efforts` are added to."""
-    division = _Division(frames, admitted, left, efforts)
-    for number in range(rounds):
-        division.ask(executor)
-        if (number == 0 and division.is_within()) or stop() or not division.reprice():
-            break
-    return division.outcome()
+class Division:
+    """The rounds in which what is admitted is packed at little cost within what is `left`, (Q,).
 
-
-class _Division:
-    """The rounds so far."""
+    `efforts` are added to.
+    """
 
     def __init__(
         self, frames: Sequence[Frame], admitted: Sequence[Admitted], left: Ints, efforts: Sequence[Effort]
@@ -83,24 +73,47 @@ class _Division:
         self._last: list[Solved] = []
         self._best: tuple[int, Floats, list[Solved]] | None = None
 
-    def ask(self, executor: Executor) -> None:
-        """One round: every cluster at the prices as they are."""
+    def go(self, executor: Executor, rounds: int, stop: Callable[[], bool]) -> None:
+        """Up to so many rounds."""
+        for number in range(rounds):
+            self.ask(executor, range(len(self._frames)))
+            if (number == 0 and self.is_within()) or stop() or not self.reprice():
+                break
+
+    def admit(self, admitted: Sequence[Admitted], executor: Executor) -> None:
+        """Go on with more pods: one round of the clusters that got some, at the best prices so far."""
+        if self._best is not None:
+            _, self._prices, self._last = self._best
+        changed = []
+        for c, one in enumerate(admitted):
+            if (one.demand != self._problems[c].demand).any():
+                changed.append(c)
+                self._problems[c] = self._frames[c].problem.with_demand(one.demand)
+                self._packings[c] = [one.packing]
+            else:
+                self._packings[c][0] = one.packing
+        self._best = None
+        self.ask(executor, changed)
+
+    def ask(self, executor: Executor, clusters: Sequence[int]) -> None:
+        """One round: these clusters at the prices as they are."""
         asked = [
             Asked(
-                name=frame.name,
-                problem=repriced(problem, frame.rows, frame.priced(self._prices)),
-                settings=frame.settings,
+                name=self._frames[c].name,
+                problem=repriced(self._problems[c], self._frames[c].rows, self._frames[c].priced(self._prices)),
+                settings=self._frames[c].settings,
                 known=self._cheapest(c),
                 warm=self._warm[c],
             )
-            for c, (frame, problem) in enumerate(zip(self._frames, self._problems, strict=True))
+            for c in clusters
         ]
-        answers = all_answered(executor, asked)
-        self._last = [answer.solved for answer in answers]
-        for c, answer in enumerate(answers):
+        last = dict(enumerate(self._last))
+        for c, answer in zip(clusters, all_answered(executor, asked), strict=True):
             self._efforts[c].add(answer.effort)
             self._warm[c] = answer.solved.columns or self._warm[c]
             self._packings[c].append(answer.solved.packing or self._cheapest(c))
+            last[c] = answer.solved
+        self._last = [last[c] for c in range(len(self._frames))]
         bound = sum(one.bound_usd_nanos for one in self._last) - self._paid(self._left)
         if self._best is None or bound > self._best[0]:
             self._best = bound, self._prices, self._last
@@ -178,11 +191,12 @@ class _Division:
         numbers = self._no_worse(columns, numbers)
         uses = [one.use[p] for one, p in zip(columns, numbers, strict=True)]
         bounds = [one.bound_usd_nanos - self._paid(use, best) for one, use in zip(solved, uses, strict=True)]
+        packings = [self._packings[c][p] for c, p in enumerate(numbers)]
         return Divided(
             prices=best,
+            packings=tuple(packings),
             solved=tuple(
-                self._told(c, solved[c], self._packings[c][p], own, best)
-                for c, (p, own) in enumerate(zip(numbers, _shares(bounds, bound), strict=True))
+                self._told(c, solved[c], packings[c], own, best) for c, own in enumerate(_shares(bounds, bound))
             ),
         )
 

@@ -2,9 +2,9 @@
 
 Clusters are planned first as if all that is left were theirs. Where all that is shared holds, that is the answer, and
 exactly so. Else the rows that do not hold are scarce, and the clusters that count against them are decided together:
-who is admitted (`admission`), then at what cost (`prices`). The plan of a cluster that counts nothing against them
-cannot change. Should others then go beyond a row that held before, that row is scarce, too, and all is decided again;
-there are no more turns than rows.
+who is admitted (`admission`), then at what cost (`prices`), and what that leaves is offered again. The plan of a
+cluster that counts nothing against them cannot change. Should others then go beyond a row that held before, that row is
+scarce, too, and all is decided again; there are no more turns than rows.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from functools import partial
 import numpy as np
 
 from raypipe.catalog import Catalog
-from raypipe.fleet.admission import admitted
+from raypipe.fleet.admission import Admission
 from raypipe.fleet.clusters import Order
 from raypipe.fleet.executor import Executor
 from raypipe.fleet.frames import Frame, Framing, framed
-from raypipe.fleet.prices import divide
+from raypipe.fleet.prices import Division
 from raypipe.fleet.shared import Shared, bought_amounts
 from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.pool import Pool
@@ -29,6 +29,9 @@ from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.solver import Effort
 from raypipe.planner.decide import Verdict
 from raypipe.planner.limits import Limit, left_name
+
+OFFERS = 2
+"""How often what less costly packings leave is offered to those left out."""
 
 type Use = Mapping[Limit, int]
 """What the nodes that a cluster buys count against each row that it is under."""
@@ -93,9 +96,18 @@ def orders(
     frames = [one for one in answers if isinstance(one, Frame)]
     efforts = [Effort() for _ in frames]
     amounts = np.array([left[row] for row in rows], dtype=np.int64)
-    who, exact = admitted(frames, amounts, efforts, executor)
-    rounds = max(frame.settings.fleet_rounds for frame in frames)
-    divided = divide(frames, who, amounts, efforts, executor, rounds, stop)
+    admission = Admission(frames, amounts, efforts, executor)
+    admission.go()
+    who = admission.outcome()
+    division = Division(frames, who, amounts, efforts)
+    division.go(executor, max(frame.settings.fleet_rounds for frame in frames), stop)
+    divided = division.outcome()
+    for _ in range(OFFERS):
+        if stop() or not admission.offer(divided.packings):
+            break
+        who = admission.outcome()
+        division.admit(who, executor)
+        divided = division.outcome()
     price = dict(zip(rows, divided.prices.tolist(), strict=True))
     return [
         Order(
@@ -106,7 +118,7 @@ def orders(
                 times=one.times,
                 limits=one.limit,
                 solved=dataclasses.replace(solved, stopped="time" if stop() else solved.stopped),
-                exact=exact,
+                exact=admission.exact,
                 effort=effort,
             ),
         )

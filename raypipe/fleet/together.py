@@ -23,7 +23,7 @@ from raypipe.fleet.asking import Asked, all_answered
 from raypipe.fleet.choice import Columns, chosen
 from raypipe.fleet.executor import Executor
 from raypipe.fleet.frames import Frame
-from raypipe.packing.admission import extended
+from raypipe.packing.admission import cut_down, extended
 from raypipe.packing.arrays import Floats, Ints
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import is_small
@@ -82,6 +82,23 @@ class Together:
             return False
         self._take(self._with(changed), packings, changed)
         return True
+
+    def begin_from(self, packings: Sequence[Packing]) -> None:
+        """Go on from other packings of the same demands."""
+        self.packings, self._known = list(packings), [[one] for one in packings]
+
+    def go_back(self, demands: Sequence[Ints], packings: Sequence[Packing]) -> None:
+        """Go on from an earlier yes."""
+        self.demands = list(demands)
+        self.begin_from(packings)
+
+    def cut_down(self, demands: Sequence[Ints]) -> None:
+        """Go on from packings of less, with the free room that this leaves."""
+        changed = [c for c, demand in enumerate(demands) if (demand != self.demands[c]).any()]
+        for c in changed:
+            self.packings[c] = cut_down(self._frames[c].problem, self.packings[c], demands[c])
+            self._known[c] = [self.packings[c]]
+        self.demands = list(demands)
 
     def packs(self, changed: Mapping[int, Ints]) -> bool:
         """Whether clusters packed anew are within it: those `changed`, then the others, as far as it is needed."""

@@ -127,18 +127,7 @@ class Existence:
 
     def shown_for(self, demand: Ints) -> Packing | None:
         """The packing shown without what it holds beyond `demand`; None where it does not hold as much."""
-        if self.shown is None or not self.shows(demand):
-            return None
-        beyond = self.shown.counts @ self.shown.patterns - demand
-        nodes: list[tuple[int, Ints, int]] = []
-        for kind, pattern, count in zip(self.shown.kinds, self.shown.patterns, self.shown.counts, strict=True):
-            left = int(count)
-            while left and (pattern * (beyond > 0)).any():
-                taken = np.minimum(pattern, beyond)
-                nodes.append((int(kind), pattern - taken, 1))
-                beyond, left = beyond - taken, left - 1
-            nodes.append((int(kind), pattern, left))
-        return collected(self.problem, nodes)
+        return None if self.shown is None or not self.shows(demand) else cut_down(self.problem, self.shown, demand)
 
     def _asked(self, demand: Ints, limits: Ints) -> bool | None:
         """True, False (proven) or None (not known, or no checks left)."""
@@ -250,6 +239,20 @@ def extended(problem: Problem, shown: Packing, demand: Ints, kinds: Ints) -> Pac
     cover_at(ledger, prices, part.price / NANOS_PER_USD, Measure.MAX, np.arange(len(part.price)))
     packing = ledger.packing()
     return None if packing is None else _merged(problem, shown, _widened(packing, shapes, len(demand)), kinds)
+
+
+def cut_down(problem: Problem, packing: Packing, demand: Ints) -> Packing:
+    """A packing without what it holds beyond `demand`, which it holds; no pods may ask things of others."""
+    beyond = packing.counts @ packing.patterns - demand
+    nodes: list[tuple[int, Ints, int]] = []
+    for kind, pattern, count in zip(packing.kinds, packing.patterns, packing.counts, strict=True):
+        left = int(count)
+        while left and (pattern * (beyond > 0)).any():
+            taken = np.minimum(pattern, beyond)
+            nodes.append((int(kind), pattern - taken, 1))
+            beyond, left = beyond - taken, left - 1
+        nodes.append((int(kind), pattern, left))
+    return collected(problem, nodes)
 
 
 def _merged(problem: Problem, shown: Packing, added: Packing, kinds: Ints) -> Packing:
