@@ -1,15 +1,14 @@
-"""Small random fleets: two or three clusters of few pods, and one or two limits over all of them.
+"""Small random fleets: two or three clusters of few pods, or three to six of fewer, and limits over all of them.
 
 `best_fleet` knows only the numbers of a case: it lists what every cluster could buy for every part of its pods, and
-tries all together.
+tries all together. What costs and counts no less than something else is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from raypipe.model.snapshot import FleetSnapshot
@@ -18,6 +17,9 @@ from tests.property.brute_force import counts, ways
 from tests.property.cases import Case, Existing, Kind, Pod, random_case, snapshot
 
 SIZES = {"cpu": 1, "memory": 2**20, "nvidia.com/gpu": 1, "nodes": 1, "usdPerHour": 10**7}
+
+type Option = tuple[int, tuple[int, ...]]
+"""Cents an hour, and what is counted against each limit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,18 @@ def fleet_case(seed: int) -> FleetCase:
     families = frozenset(kind.name for kind in draw.sample(kinds, 3))
     limits = {name: most for name, most in _limits(draw).items() if name != "memory"} or {"nodes": 2}
     return FleetCase(clusters, limits, families)
+
+
+def wide_fleet_case(seed: int) -> FleetCase:
+    """The case of a seed with three to six clusters, limits as much wider, and gangs in every second of them."""
+    draw = random.Random(seed + 6_000_000)
+    kinds = _kinds(draw)
+    names = draw.sample(("a", "b", "c", "d", "e", "f"), draw.choice((3, 4, 5, 6)))
+    clusters = {name: _cluster(kinds, draw, most=3 if len(names) < 5 else 2) for name in names}
+    for name in draw.sample(sorted(clusters), len(clusters) // 2):
+        ganged = tuple(dataclasses.replace(pod, gang="PodGroup/default/g") for pod in clusters[name].pods[:2])
+        clusters[name] = dataclasses.replace(clusters[name], pods=(*ganged, *clusters[name].pods[2:]))
+    return FleetCase(clusters, {name: most * len(names) // 2 for name, most in _limits(draw).items()})
 
 
 def _kinds(draw: random.Random) -> tuple[Kind, ...]:
@@ -131,9 +145,9 @@ def best_fleet(case: FleetCase) -> BestFleet:
     )
 
     @cache
-    def options(cluster: str, pods: frozenset[Pod]) -> frozenset[tuple[int, tuple[int, ...]]]:
+    def options(cluster: str, pods: frozenset[Pod]) -> frozenset[Option]:
         """What packings of these pods cost and count."""
-        return frozenset(
+        return _least(
             (
                 sum(kind.cents for kind in kinds),
                 tuple(sum(case.counts(name, kind) for kind in kinds) for name in case.limits),
@@ -142,13 +156,15 @@ def best_fleet(case: FleetCase) -> BestFleet:
         )
 
     def cheapest(chosen: dict[str, frozenset[Pod]]) -> int | None:
-        lists = [options(cluster, pods) for cluster, pods in sorted(chosen.items())]
-        costs = [
-            sum(cents for cents, _ in together)
-            for together in itertools.product(*lists)
-            if all(sum(use[q] for _, use in together) <= most for q, most in enumerate(left))
-        ]
-        return min(costs, default=None)
+        together = frozenset({(0, (0,) * len(left))})
+        for cluster, pods in sorted(chosen.items()):
+            sums = (
+                (cents + more, tuple(one + other for one, other in zip(use, uses, strict=True)))
+                for cents, use in together
+                for more, uses in options(cluster, pods)
+            )
+            together = _least(one for one in sums if all(used <= most for used, most in zip(one[1], left, strict=True)))
+        return min((cents for cents, _ in together), default=None)
 
     chosen: dict[str, frozenset[Pod]] = dict.fromkeys(case.clusters, frozenset())
     for cluster, unit in sorted(_units(case), key=_place):
@@ -158,6 +174,15 @@ def best_fleet(case: FleetCase) -> BestFleet:
     cents = cheapest(chosen)
     assert cents is not None
     return BestFleet(frozenset((name, pod.key) for name, pods in chosen.items() for pod in pods), cents)
+
+
+def _least(options: Iterable[Option]) -> frozenset[Option]:
+    """Those that no other is as good as in cost and in all that is counted."""
+    kept: list[Option] = []
+    for cents, use in sorted(set(options)):
+        if not any(all(one <= other for one, other in zip(known, use, strict=True)) for _, known in kept):
+            kept.append((cents, use))
+    return frozenset(kept)
 
 
 def _units(case: FleetCase) -> Iterator[tuple[str, Sequence[Pod]]]:

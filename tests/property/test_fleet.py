@@ -1,7 +1,8 @@
 """Small fleets under limits and quotas that clusters share, against everything tried: who is admitted, cost, and bound.
 
 ``python -m tests.property.test_fleet --cases 200`` prints the table; the test looks at its first cases. With
-``--patterns 0`` clusters are planned as if they were too large for all fillings to be listed.
+``--patterns 0`` clusters are planned as if they were too large for all fillings to be listed, with ``--wide`` there are
+three to six clusters with more gangs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 import random
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from raypipe.model.plan import Admission, FleetPlan
 from raypipe.settings import Settings
 from raypipe.validation import check_plan
 from tests.property.cases import catalogue
-from tests.property.fleet_cases import best_fleet, fleet_case, fleet_snapshot
+from tests.property.fleet_cases import FleetCase, best_fleet, fleet_case, fleet_snapshot, wide_fleet_case
 
 CASES = 40
 SHARED = ("fleet/", "quota/")
@@ -47,9 +48,9 @@ class Compared:
         return alike and costs
 
 
-def compared(seed: int, folder: Path, settings: Settings) -> Compared:
+def compared(seed: int, folder: Path, settings: Settings, case_of: Callable[[int], FleetCase] = fleet_case) -> Compared:
     """Plan the case of a seed, and try everything."""
-    case = fleet_case(seed)
+    case = case_of(seed)
     fleet, catalog = fleet_snapshot(case, settings), catalogue(next(iter(case.clusters.values())), folder / str(seed))
     plan, best = plan_fleet(fleet, catalog), best_fleet(case)
     check_plan(plan, fleet, catalog)
@@ -94,6 +95,14 @@ def test_small_fleets_under_limits_equal_brute_force(tmp_path: Path) -> None:
     assert sum(one.has_prices for one in found) > CASES / 20
 
 
+def test_wide_fleets_with_gangs_equal_brute_force(tmp_path: Path) -> None:
+    found = [compared(seed, tmp_path, Settings(), wide_fleet_case) for seed in range(CASES // 2)]
+    assert [one.seed for one in found if not one.is_right] == []
+    assert sum(one.admits_alike for one in found) >= 0.95 * len(found)
+    assert sum(one.cents for one in found) <= 1.02 * sum(one.best_cents for one in found)
+    assert sum(one.binds for one in found) > CASES / 6
+
+
 def test_fleets_too_large_to_be_listed_are_called_heuristic_where_they_are_not_proven(tmp_path: Path) -> None:
     found = [compared(seed, tmp_path, Settings(enumerate_patterns=0)) for seed in range(CASES // 2)]
     assert [one.seed for one in found if not one.is_right] == []
@@ -116,10 +125,13 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--patterns", type=int, default=Settings().enumerate_patterns)
+    parser.add_argument("--wide", action="store_true")
     asked = parser.parse_args()
+    case_of = wide_fleet_case if asked.wide else fleet_case
     settings = Settings(enumerate_patterns=asked.patterns)
     with tempfile.TemporaryDirectory() as folder:
-        found = [compared(seed, Path(folder), settings) for seed in range(asked.first, asked.first + asked.cases)]
+        seeds = range(asked.first, asked.first + asked.cases)
+        found = [compared(seed, Path(folder), settings, case_of) for seed in seeds]
     for title, amount, seeds in rows(found):
         sys.stdout.write(f"{title:<28}{amount:>10}  {' '.join(map(str, seeds[:12]))}\n")
     return 1 if any(not one.is_right for one in found) else 0
