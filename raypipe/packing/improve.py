@@ -42,6 +42,8 @@ LEAST_WASTE = 0.02
 """Share of its price that a node counts as wasting though it wastes nothing: it may still have to make room."""
 FEW_NODES = 12
 """A plan of at most so many nodes is one neighbourhood."""
+MANY_NODES = 1_000
+"""Neighbourhoods of a plan of more nodes are not searched: each is less than a hundredth of it."""
 
 
 def improve(pricing: Pricing, packing: Packing, master: Master, searches: int, stop: Callable[[], bool]) -> Packing:
@@ -78,7 +80,7 @@ def _searched(pricing: Pricing, packing: Packing, master: Master, searches: int,
     """The packing after at most so many neighbourhoods of a few nodes."""
     effort, sequence = pricing.effort, random.Random(SEED)
     most = effort.columns + effort.lp_iterations + WORK
-    for number in range(searches):
+    for number in range(searches if packing.nodes <= MANY_NODES else 0):
         if packing.nodes < 2 or effort.columns + effort.lp_iterations > most or stop():
             break
         taken = _neighbourhood(pricing.problem, packing, master, 4 + number % 5, sequence)

@@ -30,12 +30,14 @@ NEAR = 0.005
 SURE = 0.9
 """Fraction of a node from which a dive takes it as decided: lower is quicker and dearer."""
 
-type Nodes = list[tuple[int, Ints, int]]
-"""Kind, pods of each shape on one, and how many."""
-
+SURE_OF_MANY = 0.85
+"""The same with many shapes, where each step takes long and no node weighs much."""
 
 LASTING = 0.7
 """A filling that keeps this share of its worth is topped up: filling it anew takes twice as long and gives no more."""
+
+type Nodes = list[tuple[int, Ints, int]]
+"""Kind, pods of each shape on one, and how many."""
 
 
 @dataclass(slots=True)

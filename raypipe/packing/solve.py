@@ -7,7 +7,7 @@
 3. else (A) gives bound, prices and mix (`bound`); where columns of an earlier packing are given and of use, they are
    the short way to this one (`warm`), and 4 and 5 are left out;
 4. filled nodes give a first packing (`rounding.cover`), cuts a better bound (`bound.strengthened`), the pattern LP
-   better prices (`patterns`), a dive or two better nodes (`rounding.dive`);
+   better prices (`patterns`), a dive better nodes (`rounding.dive`);
 5. neighbourhoods are packed anew (`improve`, `neighbourhood`);
 6. what comes out is recounted in integers and never dearer than anything seen before; where whole numbers of nodes
    promise more, they bound it (`whole`).
@@ -32,19 +32,16 @@ from raypipe.packing.domains import Unruled, without_rules
 from raypipe.packing.dominance import undominated
 from raypipe.packing.exact import Enumeration, enumerate_fillings
 from raypipe.packing.fill import Measure
-from raypipe.packing.improve import FEW_NODES, improve
+from raypipe.packing.improve import improve
 from raypipe.packing.patterns import MEASURES, PatternPool, Pricing, generate
 from raypipe.packing.problem import Packing, Problem, collected, empty_packing, verify
-from raypipe.packing.rounding import SURE, Ledger, cover, dive, settle, trim
+from raypipe.packing.rounding import SURE, SURE_OF_MANY, Ledger, cover, dive, settle, trim
 from raypipe.packing.solver import Effort
 from raypipe.packing.warm import Columns, best_columns, packed_again
 from raypipe.packing.whole import whole_nodes_bound
 from raypipe.settings import Settings
 
 FEW_SHAPES = 40
-BOLD, SOME_NODES = 0.7, 100
-"""A plan of at most so many nodes is dived for once more, taking fractions from BOLD on as decided: quicker than the
-first, which leaves it columns, and cheaper in half of the cases."""
 
 type Found = Callable[[int, int], None]
 
@@ -375,14 +372,12 @@ def _listed(
 def _improved(
     pricing: Pricing, first: Packing | None, settings: Settings, stop: Callable[[], bool], found: Found
 ) -> Solved:
-    """Pattern LP, dives, neighbourhoods."""
+    """Pattern LP, dive, neighbourhoods."""
     problem, best, stopped = pricing.problem, first, "budget"
     bound = pricing.duals.usd_nanos
     master = generate(pricing, settings.lp_rounds, stop) if not stop() else None
-    for sure in (SURE, BOLD):
-        if master is None or stop() or (sure == BOLD and not _is_of_some_nodes(best)):
-            break
-        dived = dive(pricing, sure)
+    if master is not None and not stop():
+        dived = dive(pricing, SURE_OF_MANY if pricing.has_many_shapes else SURE)
         if dived is not None:
             best = min(_packings(best, trim(problem, dived)), key=lambda p: p.worth(problem))
             _tell(found, problem, best, bound)
@@ -393,11 +388,6 @@ def _improved(
         stopped = "time"
     solved = _result(problem, best, pricing.duals, bound, pricing.duals.kind, proven=False, stopped=stopped)
     return solved if master is None else replace(solved, columns=best_columns(pricing, master))
-
-
-def _is_of_some_nodes(packing: Packing | None) -> bool:
-    """Whether it has so many nodes that what a dive loses by rounding is chance, and no neighbourhood mends it."""
-    return packing is not None and FEW_NODES < packing.nodes <= SOME_NODES
 
 
 def _tell(found: Found, problem: Problem, packing: Packing | None, bound: int) -> None:
