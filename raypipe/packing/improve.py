@@ -1,11 +1,12 @@
 """Better plans from a good one: large-neighbourhood search by dives and by little MILPs.
 
-First the half of the plan that wastes most (c_j − π·a) is dived for again, twice: each dive finds columns that the next
-one starts from, and where the first one fell badly another does not (services and on-demand of 1,000 pods 0.1 to 0.2 %
-cheaper, beside existing nodes 0.6 %, for a tenth of the time). Then a few nodes are taken out of the plan, those that
-waste most among them, and their pods are packed anew (`neighbourhood`). What is found counts only if it is cheaper. The
-choice of nodes follows a fixed sequence, so a run can be repeated. A plan of few nodes is one neighbourhood, and is
-searched once and widely: there rounding costs most, 4 to 10 % at 100 pods, and the pattern LP tells least.
+First the half of the plan that wastes most (c_j − π·a) is dived for again, twice, unless the plan is near the LP: each
+dive finds columns that the next one starts from, and where the first one fell badly another does not (services and
+on-demand of 1,000 pods 0.1 to 0.2 % cheaper, beside existing nodes 0.6 %, for a tenth of the time). Then a few nodes
+are taken out of the plan, those that waste most among them, and their pods are packed anew (`neighbourhood`). What is
+found counts only if it is cheaper. The choice of nodes follows a fixed sequence, so a run can be repeated. A plan of
+few nodes is one neighbourhood, and is searched once and widely: there rounding costs most, 4 to 10 % at 100 pods, and
+the pattern LP tells least.
 
 A neighbourhood of services takes five times the time of one of GPU nodes, and finds something less often; so they end
 after so much work rather than after so many.
