@@ -21,8 +21,8 @@ def buyer_violations(plan: ClusterPlan, cluster: ClusterSnapshot, catalog: Catal
         return
     view = Ground(karpenters_view(cluster), catalog, scope)
     is_open = any(pool.open for pool in pools)
-    for group in cluster.demand:
-        spec = as_karpenter_reads(group.spec)
+    specs = [as_karpenter_reads(group.spec) for group in cluster.demand]  # all at once: `view` knows them by id
+    for group, spec in zip(cluster.demand, specs, strict=True):
         theirs = is_open and any(view.would_hold(spec, offering) for offering in view.offerings)
         if theirs != (left.pop(group.key, 0) == group.count):
             told = "planned, and Karpenter buys for it" if theirs else "left to Karpenter, which buys nothing for it"

@@ -109,6 +109,16 @@ def test_a_pod_too_large_for_karpenters_pool_is_raypipes(catalog: Catalog) -> No
     assert told(plan) == ({SMALL.key: 3}, ["ours"], {})
 
 
+def test_the_second_opinion_keeps_pods_apart(catalog: Catalog) -> None:
+    nowhere = {"topology.kubernetes.io/zone": "nowhere"}
+    kinds = [
+        PodGroup(key=f"Deployment/d/p{n:02}", spec=spec(1000, node_selector={} if n % 3 else nowhere), count=1)
+        for n in range(30)
+    ]
+    plan = planned(catalog, *kinds, context="prod", node_pools=(OPEN, OURS))
+    assert [one.pods for one in plan.excluded] == [kind.key for n, kind in enumerate(kinds) if n % 3]
+
+
 def test_a_gang_goes_on_without_the_members_that_are_left_to_karpenter(catalog: Catalog) -> None:
     head = PodGroup(key="RayCluster/d/r/head", spec=spec(1000), count=1, gang="RayCluster/d/r")
     worker = PodGroup(key="RayCluster/d/r/worker/g", spec=spec(1000, gpus=1), count=2, gang="RayCluster/d/r")
