@@ -194,9 +194,13 @@ class Ground:
 
     def is_in_gang(self, key: str) -> bool:
         """Whether pods of the key belong to a gang, and so may wait for others."""
-        if any(key in gang.minimum and gang.copies for gang in self.cluster.gangs):
-            return True
-        return any(group.key == key and group.gang is not None for group in self.cluster.demand)
+        return key in self._in_gangs
+
+    @cached_property
+    def _in_gangs(self) -> frozenset[str]:
+        """Keys of pods in gangs, gathered once: every key is asked for."""
+        members = {key for gang in self.cluster.gangs if gang.copies for key in gang.minimum}
+        return frozenset(members | {group.key for group in self.cluster.demand if group.gang is not None})
 
     def bought_for(self, spec: PodSpec) -> Iterator[tuple[str, Offering]]:
         """Offerings that hold one such pod, with their type."""
