@@ -29,7 +29,7 @@ from raypipe.packing.master import Master
 from raypipe.packing.neighbourhood import PART, WHOLE, Breadth, repacked
 from raypipe.packing.patterns import Pricing
 from raypipe.packing.problem import Packing, Problem, collected
-from raypipe.packing.rounding import NEAR, Nodes, dive, kept, trim
+from raypipe.packing.rounding import NEAR, dive, kept, nodes_of, trim
 from raypipe.quantities import NANOS_PER_USD
 
 DIVES, KEPT, SURE_OF_HALF = 2, 0.5, 0.8
@@ -63,7 +63,7 @@ def improve(pricing: Pricing, packing: Packing, master: Master, searches: int, s
 
 def _dived_again(pricing: Pricing, packing: Packing, master: Master) -> Packing:
     """The packing with its half that wastes most dived for once more, or as it is where that is no cheaper."""
-    dived = dive(pricing, SURE_OF_HALF, kept(pricing.problem, master, _rows(packing), KEPT))
+    dived = dive(pricing, SURE_OF_HALF, kept(pricing.problem, master, nodes_of(packing), KEPT))
     if dived is None:
         return packing
     return min(packing, trim(pricing.problem, dived), key=lambda one: one.worth(pricing.problem))
@@ -92,18 +92,12 @@ def _searched(pricing: Pricing, packing: Packing, master: Master, searches: int,
 def _repacked(pricing: Pricing, packing: Packing, others: Packing, master: Master, breadth: Breadth) -> Packing:
     """The packing with its nodes packed anew, those that are among `others` apart."""
     taken = packing.counts - others.counts
-    nodes = [(j, pattern) for j, pattern, count in _rows(replace(packing, counts=taken)) for _ in range(count)]
+    nodes = [(j, pattern) for j, pattern, count in nodes_of(replace(packing, counts=taken)) for _ in range(count)]
     better = repacked(pricing, nodes, others, master.pods, breadth)
     if better is None:
         return packing
     problem = pricing.problem
-    return trim(problem, collected(problem, [*_rows(others), *((j, pattern, 1) for j, pattern in better)]))
-
-
-def _rows(packing: Packing) -> Nodes:
-    """The rows of a packing one by one."""
-    rows = zip(packing.kinds, packing.patterns, packing.counts, strict=True)
-    return [(int(kind), pattern, int(count)) for kind, pattern, count in rows]
+    return trim(problem, collected(problem, [*nodes_of(others), *((j, pattern, 1) for j, pattern in better)]))
 
 
 def _neighbourhood(problem: Problem, packing: Packing, master: Master, size: int, sequence: random.Random) -> Ints:

@@ -40,6 +40,12 @@ type Nodes = list[tuple[int, Ints, int]]
 """Kind, pods of each shape on one, and how many."""
 
 
+def nodes_of(packing: Packing) -> Nodes:
+    """The rows of a packing one by one."""
+    rows = zip(packing.kinds, packing.patterns, packing.counts, strict=True)
+    return [(int(kind), pattern, int(count)) for kind, pattern, count in rows]
+
+
 @dataclass(slots=True)
 class Ledger:
     """Nodes taken so far, and what is left of demand, of scarce kinds and of the limits."""
