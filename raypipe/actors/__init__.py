@@ -9,4 +9,13 @@ Nothing here is needed for a plan: take all of it away and the same plan comes o
 die at any time, and its work is simply done again.
 
 Only `runtime`, `connection` and the actors import Ray, and `raypipe` imports those when Ray is first used.
+
+What of Ray is set by the environment is set here, before Ray is imported, unless the operator has set it: no report of
+usage, and no copy of the working folder for every worker where `uv run` is among our parents (Ray would pack the
+folder, send it to its nodes and install it there anew: seconds for each start, and more than anybody asked for).
 """
+
+import os
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")

@@ -63,7 +63,6 @@ class Runtime:
 
 def connect(address: str | None, cpus: int | None) -> Runtime:
     """Join the Ray at `address`, or start one with so many CPUs (None: all). ClusterError where that cannot be."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported, which reads it
     import ray
 
     if ray.is_initialized():

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+import raypipe.actors  # noqa: F401 - it sets what of Ray is set by the environment, before a test imports Ray
+
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A Ray of two CPUs in this process, without a dashboard and open to this machine for as long as the tests run."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "disabled"
     import ray
 

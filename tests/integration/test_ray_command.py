@@ -52,6 +52,32 @@ def test_the_command_starts_ray_in_silence_and_leaves_nothing_behind(tmp_path: P
     assert plan(on_ray.stdout) == plan(run(COMMAND, *words).stdout)
 
 
+UNDER_UV = """
+import sys
+from raypipe.actors.runtime import connect
+runtime = connect(None, 1)
+import ray
+print(sys.executable == ray.get(ray.remote(lambda: sys.executable).remote()))
+runtime.stop()
+"""
+
+
+def test_a_ray_that_is_started_under_uv_runs_the_same_python(tmp_path: Path) -> None:
+    """Ray by itself sends the working folder to a virtual environment of its own where a parent is `uv run`."""
+    (tmp_path / "run").write_text('"$@"\nexit $?\n')
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ENABLE_UV_RUN_RUNTIME_ENV"}
+    told = subprocess.run(
+        ["uv", "run", sys.executable, "-c", UNDER_UV],  # a shell by the name of uv, with a script by the name of run
+        executable="/bin/sh",
+        cwd=tmp_path,
+        env=environment | {"HOME": str(tmp_path), "PYTHONPATH": str(EXAMPLE.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (told.stdout, told.stderr) == ("True\n", "")
+
+
 ADDRESSES = """
 import sys
 from raypipe.actors.runtime import connect
