@@ -13,6 +13,8 @@ class ActionKind(StrEnum):
     """The actions that exist so far."""
 
     BUY_NODE = "BuyNode"
+    BIND_PODS = "BindPods"
+    REMOVE_NODE = "RemoveNode"
     SUSPEND_RAY_JOB = "SuspendRayJob"
     RESUME_RAY_JOB = "ResumeRayJob"
     SUSPEND_RAY_CLUSTER = "SuspendRayCluster"

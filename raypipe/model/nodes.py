@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from raypipe.model.pods import DaemonSet
 from raypipe.model.requirements import Requirement, Taint
@@ -105,6 +106,44 @@ class Node:
     own: bool = False
     created: str | None = None
     coming: bool = False
+
+
+class Fact(StrEnum):
+    """What has been true of a node for long enough, or was announced of it; the clocks are the controller's."""
+
+    EMPTY = "empty"
+    UNDER_USED = "under-used"
+    EXPIRED = "expired"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Unavailable:
+    """An offering that could not be had a moment ago."""
+
+    instance_type: str
+    zone: str
+    capacity_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buyable:
+    """A group of like nodes that may grow by so many: all that such a backend of nodes can buy."""
+
+    group: str
+    instance_type: str
+    zone: str
+    capacity_type: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standby:
+    """Nodes that wait for pods to come: so many of this kind without any pod."""
+
+    instance_type: str
+    capacity_type: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

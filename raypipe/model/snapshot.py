@@ -18,11 +18,12 @@ from typing import Any
 import msgspec
 
 from raypipe.model.alternatives import Alternatives
-from raypipe.model.nodes import Node, NodePool
+from raypipe.model.nodes import Buyable, Fact, Node, NodePool, Standby, Unavailable
 from raypipe.model.plan import Excluded, Note
 from raypipe.model.pods import BoundPods, DaemonSet, PodGroup
 from raypipe.model.pool import Pool
 from raypipe.model.requirements import Requirement
+from raypipe.model.resources import Resources
 from raypipe.model.workloads import Gang, RayObject
 from raypipe.settings import Settings
 
@@ -41,6 +42,9 @@ class ClusterSnapshot:
         nodes_backend: karpenter, kwok, node-groups or print.
         gangs: by name. ray_objects: Ray objects seen that can be suspended or resumed and make no gang here.
         alternatives: sets of worker groups, of which `demand` and `gangs` hold the division as it stands.
+        facts: by name of a node. unavailable: sold out for now. learned: allocatable as nodes of a type really
+            had it. These are what the controller's clocks and memory say; a plan from files has none of them.
+        buyable: what the nodes' backend can buy, None where that is every offering. standby: nodes kept empty.
         pool: the pattern pool that the last plan handed on, or None for a cold start.
         resource_versions: of the Ray objects that the API server has given one, by ``Kind/namespace/name``: writes rely
             on them, and no plan depends on them (they change with every heartbeat), so no digest has them.
@@ -73,6 +77,11 @@ class ClusterSnapshot:
     alternatives: tuple[Alternatives, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     notes: tuple[Note, ...] = ()
+    facts: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
+    unavailable: tuple[Unavailable, ...] = ()
+    learned: Mapping[str, Resources] = field(default_factory=dict)
+    buyable: tuple[Buyable, ...] | None = None
+    standby: tuple[Standby, ...] = ()
     pool: Pool | None = None
     resource_versions: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
