@@ -39,7 +39,10 @@ class Wait:
 
 
 class Telling(Protocol):
-    """What the loop calls, in this order, each cycle; `at` is the hour, in UTC."""
+    """What the loop calls, in this order, each cycle; `at` is the hour, in UTC.
+
+    Whoever says that he is one (``class Audit(Telling)``) need not listen to everything.
+    """
 
     def observed(self, at: datetime, fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> None:
         """The clusters as they are now; `seen`: what their API servers told, by context."""
@@ -54,7 +57,7 @@ class Telling(Protocol):
         """All that is under way in a cluster at the end of the cycle; none where it has settled."""
 
 
-class Everybody:
+class Everybody(Telling):
     """A `Telling` that tells several, in order."""
 
     def __init__(self, *told: Telling) -> None:
