@@ -21,6 +21,7 @@ class ActionKind(StrEnum):
     RESUME_RAY_CLUSTER = "ResumeRayCluster"
     SCALE_WORKER_GROUP = "ScaleWorkerGroup"
     BOUND_WORKER_GROUP = "BoundWorkerGroup"
+    EVICT_POD = "EvictPod"
 
 
 GROUP_ACTIONS = (ActionKind.SCALE_WORKER_GROUP, ActionKind.BOUND_WORKER_GROUP)
