@@ -62,7 +62,7 @@ def opened(origin: Origin, entry: Field, notes: list[Note]) -> tuple[list[Source
     """The places of an origin and the documents in them; what is wrong with the origin itself is noted at `entry`."""
     if isinstance(origin, Observed):
         notes += origin.notes
-        live = _LiveSource(origin.context, origin.objects)
+        live = LiveSource(origin.context, origin.objects)
         return [live], live.documents()
     files = _files(origin, entry, notes)
     return list(files), (document for file in files for document in documents(file))
@@ -89,7 +89,7 @@ def _files(origin: Files, entry: Field, notes: list[Note]) -> list[SourceFile]:
 
 
 @dataclass(slots=True)
-class _LiveSource(Source):
+class LiveSource(Source):
     """The objects of a live cluster, each a document that is called by what it is."""
 
     objects: Sequence[Mapping[str, Any]]
