@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 
 class ActionKind(StrEnum):
     """The actions that exist so far."""
@@ -26,6 +28,17 @@ class ActionKind(StrEnum):
 
 GROUP_ACTIONS = (ActionKind.SCALE_WORKER_GROUP, ActionKind.BOUND_WORKER_GROUP)
 """Actions that write to ``workerGroupSpecs``."""
+
+
+API_VERSIONS: Mapping[str, str] = {
+    "NodeClaim": "karpenter.sh/v1",
+    "Node": "v1",
+    "Pod": "v1",
+    "RayJob": "ray.io/v1",
+    "RayCluster": "ray.io/v1",
+    "RayService": "ray.io/v1",
+}
+"""The API that each kind of object belongs to, in the version that is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +93,12 @@ def action_id(decision_id: str, kind: ActionKind, target: ObjectRef) -> str:
     """A name for the action that is the same whenever the same decision is made: 12 hex digits."""
     text = "/".join((decision_id, kind, target.kind, target.namespace or "", target.name))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def written(action: Action) -> dict[str, Any]:
+    """The object that an action makes, or the merge patch with the names of its object: what `set` says, whole."""
+    change = msgspec.to_builtins(action.set)
+    target = action.object
+    metadata = {"name": target.name} | ({"namespace": target.namespace} if target.namespace else {})
+    metadata |= change.pop("metadata", {})
+    return {"apiVersion": API_VERSIONS[target.kind], "kind": target.kind, "metadata": metadata, **change}

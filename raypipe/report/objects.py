@@ -9,22 +9,13 @@ kustomization takes a JSON patch as it is, of an object that has annotations.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 import yaml
 
-from raypipe.model.actions import Action, ActionKind
+from raypipe.model.actions import Action, ActionKind, written
 from raypipe.model.plan import ClusterPlan, FleetPlan, Scope
-
-API_VERSIONS: Mapping[str, str] = {
-    "NodeClaim": "karpenter.sh/v1",
-    "RayJob": "ray.io/v1",
-    "RayCluster": "ray.io/v1",
-    "RayService": "ray.io/v1",
-}
-"""The API each kind of object belongs to."""
 
 
 def render(plan: FleetPlan) -> str:
@@ -52,7 +43,7 @@ def _cluster(cluster: ClusterPlan) -> Iterator[str]:
                 )
             yield dump(msgspec.to_builtins(action.patch))
         else:
-            yield dump(document(action))
+            yield dump(written(action))
 
 
 def _command(action: Action, context: str | None) -> str:
@@ -69,15 +60,6 @@ def _command(action: Action, context: str | None) -> str:
 def _is_without_annotations(action: Action) -> bool:
     """Whether the patch adds the first annotations of its object."""
     return any((one["op"], one["path"]) == ("test", "/metadata/annotations") for one in action.patch)
-
-
-def document(action: Action) -> dict[str, Any]:
-    """The object, or the patch with the names of its object."""
-    change = msgspec.to_builtins(action.set)
-    target = action.object
-    metadata = {"name": target.name} | ({"namespace": target.namespace} if target.namespace else {})
-    metadata |= change.pop("metadata", {})
-    return {"apiVersion": API_VERSIONS[target.kind], "kind": target.kind, "metadata": metadata, **change}
 
 
 def dump(value: object) -> str:

@@ -1,9 +1,10 @@
-"""One API server: GET and watch in raw JSON, asked again where that may help.
+"""One API server: GET, watch and writes in raw JSON, asked again where that may help.
 
 Rules. A failure of the network, 429 and 5xx are asked again: after `Retry-After` where the server names it, else after
 a wait that doubles; for `Patience.whole_s` in all, and then it is an error. Once that has been waited for in vain, each
 later request is tried once until one is answered: twenty lists do not wait twenty times. 401 is asked again once, with
-credentials read anew (tokens expire). Everything else is an answer: 403 and 404 do not go away by asking.
+credentials read anew (tokens expire). Everything else is an answer: 403 and 404 do not go away by asking. A write is
+asked again like a read where to do it twice does no harm, and else not at all: who writes says which.
 
 This is the one place that translates the client's and urllib3's exceptions.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import urllib3
@@ -33,12 +34,13 @@ type Query = Mapping[str, str | int]
 class RefusedError(ClusterError):
     """The API server answers, and not with what was asked for.
 
-    status: that of HTTP. retry_after_s: when the server wants to be asked again, 0 where it does not say.
+    status: that of HTTP. reason: the word that Kubernetes has for it (``AlreadyExists``), "" where it has none.
+    retry_after_s: when the server wants to be asked again, 0 where it does not say.
     """
 
-    def __init__(self, words: str, status: int, retry_after_s: float = 0.0) -> None:
+    def __init__(self, words: str, status: int, retry_after_s: float = 0.0, reason: str = "") -> None:
         super().__init__(words)
-        self.status, self.retry_after_s = status, retry_after_s
+        self.status, self.retry_after_s, self.reason = status, retry_after_s, reason
         self.temporary = status in (TOO_MANY, GONE) or status >= _STARTING
 
 
@@ -67,6 +69,20 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What is asked; `payload`: what is sent with it, of this content type."""
+
+    method: str = "GET"
+    path: str
+    query: Query
+    payload: bytes | None = None
+    content_type: str = JSON
+
+
 class Server:
     """The API server of one kubeconfig context; may be used by several threads."""
 
@@ -88,13 +104,34 @@ class Server:
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """The JSON at a path; ClusterError where there is none to be had."""
-        return self._until_answered(lambda client: self._read(client, path, query or {}))
+        request = _Request(path=path, query=query or {})
+        return self._until_answered(lambda client: self._read(client, request))
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = JSON,
+        query: Query | None = None,
+        again: bool = True,
+    ) -> Any:
+        """Write, and return the JSON of the answer; ClusterError where it is refused or nobody answers.
+
+        again: to do it twice does no harm, so it is asked again as a read is. Without, an UnreachableError leaves open
+        whether it was done.
+        """
+        payload = None if body is None else msgspec.json.encode(body)
+        request = _Request(method=method, path=path, query=query or {}, payload=payload, content_type=content_type)
+        return self._until_answered(lambda client: self._read(client, request), again=again)
 
     @contextmanager
     def stream(self, path: str, query: Query, quiet_s: float) -> Iterator[Iterator[bytes]]:
         """The lines of a watch as they come; it ends with the server's, or as an error after `quiet_s` of silence."""
         timeout = (self._patience.connect_s, quiet_s)
-        response = self._until_answered(lambda client: self._opened(client, path, query, timeout))
+        request = _Request(path=path, query=query)
+        response = self._until_answered(lambda client: self._opened(client, request, timeout))
         with self._lock:
             self._streams.append(response)
             closed = self._closed
@@ -116,7 +153,7 @@ class Server:
                 response.shutdown()
         self._client.rest_client.close()
 
-    def _until_answered[T](self, ask: Callable[[ApiClient], T]) -> T:
+    def _until_answered[T](self, ask: Callable[[ApiClient], T], *, again: bool = True) -> T:
         patience, wait, renewed = self._patience, self._patience.first_s, False
         until: float | None = None
         while True:
@@ -131,7 +168,7 @@ class Server:
                     renewed = True
                     self._renew(client)
                     continue
-                if not error.temporary or (refused is not None and refused.status == GONE):
+                if not (again and error.temporary) or (refused is not None and refused.status == GONE):
                     raise
                 now = patience.clock()
                 until = now + patience.whole_s if until is None else until
@@ -148,39 +185,47 @@ class Server:
             if self._client is used:
                 self._client = ApiClient(self._configuration(self.context))
 
-    def _read(self, client: ApiClient, path: str, query: Query) -> Any:
+    def _read(self, client: ApiClient, request: _Request) -> Any:
         timeout = (self._patience.connect_s, self._patience.read_s)
-        response = self._opened(client, path, query, timeout)
+        response = self._opened(client, request, timeout)
         try:
             return msgspec.json.decode(response.data)
         except (HTTPError, OSError) as error:
             raise self._unreachable(client, error) from None
         except (msgspec.DecodeError, RecursionError) as error:
-            raise UnreachableError(f"{self.context}: {path}: no JSON: {error}") from None
+            raise UnreachableError(f"{self.context}: {request.path}: no JSON: {error}") from None
         finally:
             response.release_conn()
 
-    def _opened(self, client: ApiClient, path: str, query: Query, timeout: tuple[float, float]) -> urllib3.HTTPResponse:
-        """An answer that is about to be read; RefusedError where it is a refusal."""
-        pairs = [(name, str(value)) for name, value in query.items()]
+    def _opened(self, client: ApiClient, request: _Request, timeout: tuple[float, float]) -> urllib3.HTTPResponse:
+        """An answer that is about to be read; RefusedError where it is a refusal.
+
+        The client gives address and credentials. Its own way of sending takes no JSON patch as it is.
+        """
+        connect_s, read_s = timeout
+        pairs = [(name, str(value)) for name, value in request.query.items()]
+        wanted = {"Accept": JSON, "Accept-Encoding": "gzip"}
+        if request.payload is not None:
+            wanted["Content-Type"] = request.content_type
         self.requests += 1
         try:
             method, url, headers, *_ = client.param_serialize(
-                "GET",
-                path,
-                query_params=pairs,
-                header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
-                auth_settings=["BearerToken"],
+                request.method, request.path, query_params=pairs, header_params=wanted, auth_settings=["BearerToken"]
             )
-            answer: urllib3.HTTPResponse = client.call_api(
-                method, url, header_params=headers, _request_timeout=timeout
-            ).response
+            answer = client.rest_client.pool_manager.request(
+                method,
+                url,
+                body=request.payload,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=connect_s, read=read_s),
+                preload_content=False,
+            )
             if answer.status < 400:
-                return answer
+                return cast(urllib3.HTTPResponse, answer)  # a pool of urllib3's own has no other
             told = answer.data
         except (HTTPError, OSError, ApiException) as error:
             raise self._unreachable(client, error) from None
-        raise self._refused(path, answer, told)
+        raise self._refused(request.path, answer, told)
 
     def _lines(self, response: urllib3.HTTPResponse) -> Iterator[bytes]:
         """Whole lines; what is left of the last one where the answer ends is no line."""
@@ -199,8 +244,9 @@ class Server:
             return ClusterError(f"{self.context}: {host} is not trusted: {words}")  # asking again changes nothing
         return UnreachableError(f"{self.context}: no answer from {host}: {words}")
 
-    def _refused(self, path: str, answer: urllib3.HTTPResponse, told: bytes) -> RefusedError:
-        status, words = answer.status, _said(told) or answer.reason or ""
+    def _refused(self, path: str, answer: urllib3.BaseHTTPResponse, told: bytes) -> RefusedError:
+        status, said = answer.status, _said(told)
+        words = said.message or answer.reason or ""
         match status:
             case 401:
                 words = f"its credentials are not accepted (401 {words}): expired, or not of this cluster"
@@ -208,7 +254,9 @@ class Server:
                 words = f"forbidden: {words}"
             case _:
                 words = f"{path}: {status} {words}"
-        return RefusedError(f"{self.context}: {words}", status, _seconds(answer.headers.get("Retry-After")))
+        return RefusedError(
+            f"{self.context}: {words}", status, _seconds(answer.headers.get("Retry-After")), said.reason
+        )
 
 
 def _retry_after(error: ClusterError) -> float:
@@ -223,13 +271,15 @@ class _Status(msgspec.Struct):
     """What Kubernetes answers where it refuses."""
 
     message: str = ""
+    reason: str = ""
 
 
-def _said(body: bytes) -> str:
+def _said(body: bytes) -> _Status:
     try:
-        return " ".join(msgspec.json.decode(body, type=_Status).message.split())[:500]
+        told = msgspec.json.decode(body, type=_Status)
+        return _Status(message=" ".join(told.message.split())[:500], reason=told.reason)
     except (msgspec.DecodeError, RecursionError):
-        return " ".join(body[:200].decode(errors="replace").split())
+        return _Status(message=" ".join(body[:200].decode(errors="replace").split()))
 
 
 def _words(error: Exception) -> str:
