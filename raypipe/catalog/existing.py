@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from raypipe.catalog.market import as_learned
 from raypipe.catalog.prices import running_usd_nanos
 from raypipe.catalog.reserved import reserved_price
 from raypipe.catalog.spot import with_estimates
@@ -85,7 +86,7 @@ def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _P
     name = _label(node.labels, INSTANCE_TYPE)
     kind = catalog.type_of(cluster.provider, name, cluster.settings.reserve)
     if node.coming and kind is not None:
-        node = _as_promised(node, kind, cluster.region)
+        node = _as_promised(node, kind, cluster)
     labels = node.labels
     zone, region = _label(labels, ZONE), _label(labels, REGION) or cluster.region
     capacity_type = capacity_type_of(labels)
@@ -123,13 +124,13 @@ def _existing(node: Node, cluster: ClusterSnapshot, catalog: Catalog, prices: _P
     )
 
 
-def _as_promised(node: Node, kind: InstanceType, region: str) -> Node:
-    """A node on its way, with what only its instance type tells yet."""
+def _as_promised(node: Node, kind: InstanceType, cluster: ClusterSnapshot) -> Node:
+    """A node on its way, with what only its instance type tells yet, and other nodes of the type have shown."""
     return replace(
         node,
-        labels={REGION: region, **kind.labels, **node.labels},
+        labels={REGION: cluster.region, **kind.labels, **node.labels},
         capacity=node.capacity or {CPU: kind.vcpu_millicores, MEMORY: kind.memory_bytes, **_extended(kind)},
-        allocatable=node.allocatable or kind.allocatable,
+        allocatable=node.allocatable or as_learned(kind.allocatable, cluster.learned.get(kind.name, {})),
     )
 
 

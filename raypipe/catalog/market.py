@@ -3,12 +3,15 @@
 An offering is instance type x zone x capacity type; with NodePools also x pool (every bought node belongs to one, and
 takes its labels and taints), and x sliced or whole where the cluster divides GPUs of that kind. What is left out on the
 way is told in notes, a count each.
+
+What a live cluster has shown comes last: an offering that could not be had a moment ago stays in the market, as
+unavailable, so that a plan can say so; and a type whose nodes had another size than the catalogue has is of that size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -23,7 +26,7 @@ from raypipe.catalog.tables import Catalog, Price
 from raypipe.model.nodes import InstanceType, Offering
 from raypipe.model.plan import Note
 from raypipe.model.requirements import CAPACITY_TYPE, DEPRECATED_LABELS, REGION, ZONE
-from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY
+from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, Resources
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.settings import Settings
 
@@ -57,6 +60,11 @@ def offerings_for(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
 
     It takes a tenth of a second and is asked for several times a plan, so what was made for the same question is kept.
     """
+    return _as_shown(_listed(cluster, catalog), cluster)
+
+
+def _listed(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
+    """The market as the catalogue has it; clusters that differ in what they have seen alone share one."""
     named = named_by_pods(cluster)
     if cluster.settings.custom_shapes:  # made to the measure of the pods
         return _made(cluster, named, catalog)
@@ -70,6 +78,30 @@ def offerings_for(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
             kept.pop(next(iter(kept)), None)
         kept[key] = market
     return market
+
+
+def _as_shown(market: Market, cluster: ClusterSnapshot) -> Market:
+    """The market with what the cluster has seen: offerings that could not be had, and types of another size."""
+    if not cluster.unavailable and not cluster.learned:
+        return market
+    sold_out = {(one.instance_type, one.zone, one.capacity_type) for one in cluster.unavailable}
+    offerings = tuple(_shown(one, cluster.learned.get(one.instance_type), sold_out) for one in market.offerings)
+    return replace(market, offerings=offerings)
+
+
+def _shown(one: Offering, learned: Resources | None, sold_out: Set[tuple[str, str, str]]) -> Offering:
+    if (one.instance_type, one.zone, one.capacity_type) in sold_out:
+        one = replace(one, unavailable=True)
+    return one if learned is None else replace(one, allocatable=as_learned(one.allocatable, learned))
+
+
+def as_learned(allocatable: Resources, learned: Resources) -> Resources:
+    """What pods may request of a type, as its nodes really had it; GPUs and the like are the catalogue's to know.
+
+    >>> as_learned({"cpu": 3920, "memory": 1000, "nvidia.com/gpu": 1}, {"memory": 980, "pods": 58})
+    {'cpu': 3920, 'memory': 980, 'nvidia.com/gpu': 1}
+    """
+    return {name: amount if "/" in name else learned.get(name, amount) for name, amount in allocatable.items()}
 
 
 def _asked(cluster: ClusterSnapshot) -> ClusterSnapshot:

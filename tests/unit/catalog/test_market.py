@@ -12,10 +12,10 @@ import pytest
 from raypipe.catalog import Catalog, load
 from raypipe.catalog.custom import MOST_SHAPES
 from raypipe.errors import SettingsError
-from raypipe.model.nodes import NodePool
+from raypipe.model.nodes import NodePool, Unavailable
 from raypipe.model.pods import DaemonSet
 from raypipe.model.requirements import Operator, Requirement
-from raypipe.model.resources import CPU
+from raypipe.model.resources import CPU, GPU, MEMORY
 from tests.unit.catalog.builders import OFFERINGS, TYPES, admitted, cluster, market, notes, pod, small
 
 BIG = Path(__file__).parents[3] / ".." / "shared" / "data" / "catalog"
@@ -264,3 +264,25 @@ def test_a_market_is_made_once_for_all_who_ask_for_the_same(tmp_path: Path, fiel
     first, second = market(catalog), market(catalog, **fields)
     assert (second is first) is same
     assert market(small(tmp_path), **fields) == second
+
+
+# What a live cluster has shown.
+
+
+def test_what_could_not_be_had_stays_in_the_market_as_unavailable(catalog: Catalog) -> None:
+    sold_out = Unavailable(instance_type="m5.large", zone="a", capacity_type="spot")
+    found = market(catalog, zones=("a", "b"), unavailable=(sold_out,)).offerings
+    gone = [(one.instance_type, one.zone, one.capacity_type) for one in found if one.unavailable]
+    assert gone == [("m5.large", "a", "spot")]
+    assert len(found) == len(market(catalog, zones=("a", "b")).offerings)
+
+
+def test_a_type_is_of_the_size_that_its_nodes_had_and_its_gpus_are_the_catalogues(catalog: Catalog) -> None:
+    learned = {"g4dn.xlarge": {CPU: 3_000, MEMORY: 15 * 2**30, GPU: 0}}
+    before, after = market(catalog).offerings, market(catalog, learned=learned).offerings
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [(old.instance_type, new.allocatable) for old, new in changed] == [
+        ("g4dn.xlarge", {**changed[0][0].allocatable, CPU: 3_000, MEMORY: 15 * 2**30})
+    ]
+    assert changed[0][1].allocatable[GPU] == 1
+    assert changed[0][1].capacity == changed[0][0].capacity  # which limits count
