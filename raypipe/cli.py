@@ -152,6 +152,7 @@ def about(
     raypipe plan --context prod                       … of a live cluster, and what it costs now
     raypipe explain plan.json Deployment/shop/web     why these nodes, why not cheaper
     raypipe prices --cpu 4 --memory 16Gi              what a shape costs
+    raypipe status --state .raypipe                   what a loop sees, does and waits for
     """
     if version:
         streams.print_result(f"raypipe {__version__}\n")
@@ -386,6 +387,43 @@ def explain(
 
     _writable(out)
     _deliver_data(explaining.answers(_saved_plan(plan), about), explaining.render, output, out)
+
+
+@app.command()
+def status(
+    state: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", show_default=False, help="The --state of the loop."),
+    ] = None,
+    context: Contexts = None,
+    once: Annotated[bool, typer.Option("--once", help="Print it and end, on a terminal too.")] = False,
+    output: AnswerOutput = None,
+    out: Out = None,
+) -> None:
+    """What the loop sees, does and waits for.
+
+    On a terminal the table is live, until Ctrl-C. What a loop with this --state has said last, and with --context how
+    the clusters are now, also without any loop.
+
+    \b
+    raypipe status --state .raypipe
+    raypipe status --state .raypipe -o json
+    raypipe status --context prod --once
+    """
+    from datetime import UTC, datetime
+
+    from raypipe.controller import status_sources
+    from raypipe.report import status as tables
+    from raypipe.report.live import live
+
+    _writable(out)
+    if state is None and not context:
+        raise SettingsError("status: name the --state of a loop, or a cluster by --context; see --help")
+    look = partial(status_sources.status_of, state, tuple(context or ()))
+    if (output or "table") == "table" and out is None and sys.stdout.isatty() and not once:
+        return live(lambda: tables.render(look(), datetime.now(UTC), _width(None)))
+    now = datetime.now(UTC)
+    return _deliver_data(look(), lambda found, width: tables.render(found, now, width), output, out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
