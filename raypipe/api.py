@@ -33,6 +33,7 @@ __all__ = [
     "FleetPlan",
     "Planner",
     "certifying",
+    "consolidating",
     "load_catalog",
     "load_settings",
     "plan",
@@ -163,6 +164,8 @@ def plan(
     warm: FleetPlan | None = None,
     address: str | None = None,
     certify: bool = False,
+    consolidate: bool = False,
+    remove_any: bool = False,
 ) -> FleetPlan:
     """Plan the cheapest nodes for every cluster, validate the plan, and say when it was made.
 
@@ -178,6 +181,7 @@ def plan(
         warm: the plan made before, in this process: what it knows makes this one quicker where little has changed
             (``plan = raypipe.plan(fleet, warm=plan)``). Pools that the fleet brings come first.
         certify: spend minutes on a better bound of the same plan (setting `certify_search`, where none is set).
+        consolidate, remove_any: move pods where that saves; also from nodes that raypipe did not buy (settings).
 
     Raises:
         SettingsError, CatalogError: wrong settings, catalogue, scope or executor.
@@ -195,6 +199,8 @@ def plan(
             compare_on_demand=compare_on_demand,
             warm=warm,
             certify=certify,
+            consolidate=consolidate,
+            remove_any=remove_any,
         )
 
 
@@ -252,10 +258,13 @@ class Planner:
         compare_on_demand: bool = False,
         warm: FleetPlan | None = None,
         certify: bool = False,
+        consolidate: bool = False,
+        remove_any: bool = False,
     ) -> FleetPlan:
         """As `raypipe.plan`, with this planner's executor; `catalog`: a folder stands for its catalogue of the day."""
         wanted = _with_settings(fleet if warm is None else warmed(fleet, warm), settings)
         wanted = certifying(wanted) if certify else wanted
+        wanted = consolidating(wanted, consolidate=consolidate, remove_any=remove_any)
         options: dict[str, Any] = {"progress": progress, "stop": stop, "compare_on_demand": compare_on_demand}
         plan_fleet = self._plan_fleet(wanted)
         if isinstance(catalog, str | Path):
@@ -335,6 +344,15 @@ def certifying(fleet: FleetSnapshot) -> FleetSnapshot:
         for one, more in zip(fleet.clusters, settings, strict=True)
     )
     return dataclasses.replace(fleet, clusters=clusters)
+
+
+def consolidating(fleet: FleetSnapshot, *, consolidate: bool = True, remove_any: bool = False) -> FleetSnapshot:
+    """The fleet with nodes given back where that saves: what `plan(fleet, consolidate=True)` plans.
+
+    What is False leaves the setting of each cluster as it is.
+    """
+    given = {name: True for name, wanted in (("consolidate", consolidate), ("remove_any", remove_any)) if wanted}
+    return _with_settings(fleet, given) if given else fleet
 
 
 def validate(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog | str | Path | None = None) -> None:

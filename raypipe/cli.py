@@ -71,6 +71,14 @@ Certify = Annotated[
     bool,
     typer.Option("--certify", help="Spend minutes on a better bound, and so on a smaller gap, of the same plan."),
 ]
+Consolidate = Annotated[
+    bool,
+    typer.Option("--consolidate", help="Also give nodes back, or replace them, where moving their pods saves."),
+]
+RemoveAny = Annotated[
+    bool,
+    typer.Option("--remove-any", help="Nodes that raypipe did not buy may be given back, too."),
+]
 Output = Annotated[
     Literal["table", "json", "yaml"] | None,
     typer.Option(
@@ -166,6 +174,8 @@ def plan(
     scope: Scope = "pending",
     compare: Compare = None,
     certify: Certify = False,
+    consolidate: Consolidate = False,
+    remove_any: RemoveAny = False,
     output: Output = None,
     out: PlanOut = None,
     quiet: Quiet = False,
@@ -197,6 +207,7 @@ def plan(
     raypipe plan fleet.yaml -o json --out plan.json
     raypipe plan fleet.yaml --scope whole --compare on-demand
     raypipe plan fleet.yaml --certify
+    raypipe plan fleet.yaml --consolidate
     raypipe plan fleet.yaml -o yaml | kubectl diff -f -
     raypipe plan fleet.yaml --state .raypipe
     raypipe plan --context prod --context staging
@@ -215,7 +226,7 @@ def plan(
             progress(f"reading {len(context)} live cluster(s)")
         chosen = api.load_settings(settings)
         fleet = api.read(*(paths or ()), context=context or (), settings=chosen, provider=provider, region=region)
-        fleet = _with_state(fleet, state)
+        fleet = api.consolidating(_with_state(fleet, state), consolidate=consolidate, remove_any=remove_any)
         prices = api.load_catalog(catalog)
         progress(f"planning {len(fleet.clusters)} cluster(s)")
         # Ray tells on stdout of a process that died, which is no part of the result.
@@ -333,6 +344,8 @@ def snapshot(
     paths: Paths = None,
     context: Contexts = None,
     certify: Certify = False,
+    consolidate: Consolidate = False,
+    remove_any: RemoveAny = False,
     out: Out = None,
     quiet: Quiet = False,
     catalog: CatalogDir = None,
@@ -358,6 +371,7 @@ def snapshot(
     chosen = api.load_settings(settings)
     fleet = api.read(*(paths or ()), context=context or (), settings=chosen, provider=provider, region=region)
     fleet = _with_state(api.certifying(fleet) if certify else fleet, state)
+    fleet = api.consolidating(fleet, consolidate=consolidate, remove_any=remove_any)
     if not quiet:
         _tell_unused(paths or (), settings=settings, provider=provider, region=region)
     _deliver(api.snapshot(fleet, catalog).to_json(), out, quiet=quiet, data=True)

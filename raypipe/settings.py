@@ -76,6 +76,48 @@ class Settings:
     expendable_below_priority: int = -10
     """Pods of a lower priority are left out (`expendable`), as with Cluster Autoscaler."""
 
+    consolidate: bool = False
+    """Move pods where that saves: nodes are given back, or replaced by cheaper ones (--consolidate)."""
+
+    remove_any: bool = False
+    """Nodes that raypipe did not buy may be given back, too (--remove-any)."""
+
+    consolidation_saving_fraction: float = 0.1
+    """A node is given back for its cost only where that saves at least this fraction of its price, what replaces it
+    taken off. Spot prices move by some percent a day: below 10 %, what is moved today is moved back tomorrow."""
+
+    moved_pod_usd_per_hour: float = 0.001
+    """$/h that moving one pod must save: a minute of a pod of 1 vCPU, spent once and earned back within the hour."""
+
+    removal_checks: int = 24
+    """Most times that a cluster is planned once more to see whether nodes may go and what that saves."""
+
+    empty_after_s: int = 300
+    """Own nodes without pods (DaemonSets apart) for so many seconds are given back. 300: a node is paid for by the
+    second, and starting one takes a minute or two."""
+
+    under_used_after_s: int = 300
+    """With packing shared or dedicated, nodes under-used for so many seconds are emptied where others have room."""
+
+    under_used_shared_fraction: float = 0.2
+    """A node that pods share is under-used where they request less than this fraction of its cpu or of its memory."""
+
+    under_used_dedicated_fraction: float = 0.75
+    """The same of a node that one pod has to itself: it was chosen for that pod, and fits it more tightly."""
+
+    expire_after_s: int | None = None
+    """Own nodes older than so many seconds are replaced (kernel, image, certificates); unset: they do not expire."""
+
+    interruption_taints: tuple[str, ...] = (
+        "aws-node-termination-handler/spot-itn",
+        "cloud.google.com/impending-node-termination",
+    )
+    """Keys of taints that say that a node will be gone within a minute or two."""
+
+    move_local_storage: bool = False
+    """Pods that keep data on their node (hostPath, emptyDir on disk) may be moved; else they hold it, as with Cluster
+    Autoscaler."""
+
     dear_worker_idle_s: int = 30
     """Idle seconds after which Ray's autoscaler lets a worker go whose work a cheaper group may do; Ray's own: 60."""
 
@@ -165,6 +207,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "fleet_rounds": (1, 1_000),
     "max_alternatives": (0, 50),
     "dear_worker_idle_s": (0, 2**31 - 1),
+    "consolidation_saving_fraction": (0.0, 1.0),
+    "moved_pod_usd_per_hour": (0.0, 1_000.0),
+    "removal_checks": (0, 10_000),
+    "empty_after_s": (0, 2**31 - 1),
+    "under_used_after_s": (0, 2**31 - 1),
+    "under_used_shared_fraction": (0.0, 1.0),
+    "under_used_dedicated_fraction": (0.0, 1.0),
+    "expire_after_s": (1, 2**31 - 1),
     "expendable_below_priority": (-(2**31), 2**31),
 }
 
@@ -207,7 +257,7 @@ def _checked(key: str, value: object, hint: Any) -> object:
         if key == "relax":
             _check_words(value)
         return tuple(value)
-    if get_origin(hint) is not None and hint not in (float | None,):
+    if get_origin(hint) is not None and hint not in (float | None, int | None):
         if not isinstance(value, Mapping) or not all(
             isinstance(k, str) and isinstance(v, str) for k, v in value.items()
         ):
@@ -216,6 +266,10 @@ def _checked(key: str, value: object, hint: Any) -> object:
     if str in kinds:
         if value not in _CHOICES[key]:
             raise ValueError(f"found {value!r:.80}, expected one of {', '.join(_CHOICES[key])}")
+        return value
+    if bool in kinds:
+        if not isinstance(value, bool):
+            raise ValueError(f"found {value!r:.80}, expected true or false")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"found {value!r:.80}, expected a number")

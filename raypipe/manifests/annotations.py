@@ -7,7 +7,9 @@ full type name (`regexps` says which are refused).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raypipe.errors import nearest
 from raypipe.manifests.fields import Field, said
@@ -43,7 +45,7 @@ _NAMES = (
 _OWN = (
     *("gpu-shared", "gpu-memory", "ignore", "do-not-evict"),
     *("admit", "suspended-by", "requested-replicas", "alternatives", "speed"),
-    *("managed", "limits", "cluster", "decision", "pods", "cordoned", "starting"),
+    *("managed", "limits", "cluster", "decision", "pods", "cordoned", "removing", "starting"),
 )
 """raypipe's own annotations (instance-… apart) on pods, on Ray objects and their groups, on NodePools and nodes."""
 
@@ -162,6 +164,16 @@ def is_true(annotations: object, names: tuple[str, ...]) -> bool:
 
 def protected(annotations: Field) -> bool:
     """Whether the pod may never be evicted."""
-    if not isinstance(annotations.value, dict):
-        return False
-    return is_true(annotations.value, PROTECTED_WHEN_TRUE) or annotations.value.get(SAFE_TO_EVICT) in ("false", False)
+    return isinstance(annotations.value, dict) and protecting(annotations.value) is not None
+
+
+def protecting(annotations: Mapping[str, Any]) -> str | None:
+    """The annotation that says that the pod may never be evicted, or None.
+
+    >>> protecting({"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"})
+    'cluster-autoscaler.kubernetes.io/safe-to-evict: false'
+    """
+    for name in PROTECTED_WHEN_TRUE:
+        if is_true(annotations, (name,)):
+            return name
+    return f"{SAFE_TO_EVICT}: false" if annotations.get(SAFE_TO_EVICT) in ("false", False) else None

@@ -6,6 +6,7 @@ default taken is one note. A cluster that cannot be read keeps its problems as i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
@@ -23,6 +24,7 @@ from raypipe.manifests.regions import DEFAULT_PROVIDER, DEFAULT_REGION, PROVIDER
 from raypipe.manifests.requirements import requirements
 from raypipe.manifests.set_aside import MOST_ROUNDS, without
 from raypipe.manifests.sources import Source
+from raypipe.model.nodes import Standby
 from raypipe.model.plan import Note
 from raypipe.model.requirements import gpu_name
 from raypipe.model.snapshot import ClusterSnapshot
@@ -33,6 +35,7 @@ PACKINGS = ("joint", "shared", "dedicated")
 BACKENDS = ("karpenter", "kwok", "node-groups", "print")
 CAPACITY_TYPES = ("spot", "on-demand", "reserved")
 MOST_SLICES = 64
+MOST_STANDBY = 10_000
 CLUSTER_KEYS = (
     "name",
     "provider",
@@ -117,7 +120,6 @@ def _declared(
     """What the entry in the fleet file says; where it is, its nodes may say."""
     entry.only(CLUSTER_KEYS)
     provider, region, zones = _where(entry, name, place, place_of(objects.of("Node")), notes)
-    _note_standby(entry.get("standby"), name, notes)
     wanted = entry.get("requirements")
     for one in wanted.items():
         one.only(("key", "operator", "values", "minValues"))
@@ -139,6 +141,7 @@ def _declared(
         arch=entry.get("arch").choice(ARCHS, "amd64|arm64"),
         nodes_backend=entry.get("nodes").choice(BACKENDS, ""),
         node_class=node_class.labels(),
+        standby=_standby(entry.get("standby")),
         settings=settings,
     )
 
@@ -218,12 +221,20 @@ def _default(name: str, what: str, value: str, seen: str | None = None) -> Note:
     return Note(kind="default", subject=name, message=f"{name}: no {what} given, {value} taken{why}")
 
 
-def _note_standby(field: Field, name: str, notes: list[Note]) -> None:
+def _standby(field: Field) -> tuple[Standby, ...]:
+    """Nodes that are to wait for pods: entries of one kind count together, in order."""
+    counts: Counter[tuple[str, str]] = Counter()
     for one in field.items():
         one.only(("instanceType", "capacityType", "count"))
-    if field.items():
-        message = f"{name}: standby capacity is not planned yet and was left out"
-        notes.append(Note(kind="standby", subject=name, count=len(field.items()), message=message))
+        kind, count = one.get("instanceType").text(), one.get("count").integer(1, high=MOST_STANDBY)
+        if not kind:
+            one.get("instanceType").problem("nothing", "an instance type")
+        counts[kind, one.get("capacityType").choice(CAPACITY_TYPES, "on-demand")] += count
+    return tuple(
+        Standby(instance_type=kind, capacity_type=capacity, count=count)
+        for (kind, capacity), count in sorted(counts.items())
+        if count
+    )
 
 
 def _capacity_types(field: Field) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from raypipe.manifests.alternatives import made_cluster_of
 from raypipe.manifests.annotations import IGNORE, is_true
 from raypipe.manifests.controllers import Template, is_finished_job, job_pods, templates
+from raypipe.manifests.eviction import Eviction
 from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import gangs_of, pod_group_of
 from raypipe.manifests.keys import Key, Keys
@@ -70,7 +71,8 @@ def demand_of(objects: Objects, settings: Settings) -> Demand:
     demand = Demand()
     ray = _workloads(objects, reader, keys, settings, demand)
     _cron_jobs(objects, reader, left_out)
-    live = LivePods(objects, reader, keys, lambda pod, spec: _reason(pod, spec, settings))
+    eviction = Eviction(objects, move_local_storage=settings.move_local_storage)
+    live = LivePods(objects, reader, keys, lambda pod, spec: _reason(pod, spec, settings), eviction)
     live.count_all(left_out)
     for one, workload in ray:
         for name in workload.marks:  # what a set of worker groups wants is its work, and no more pods than do that

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from raypipe.manifests.controllers import claim_templates
+from raypipe.manifests.eviction import Eviction
 from raypipe.manifests.fields import Field
 from raypipe.manifests.gangs import pod_group_of
 from raypipe.manifests.keys import Key, Keys, Member
@@ -48,15 +49,17 @@ class _Awaited:
 class LivePods:
     """One pass over the pods, and over the nodes for those on their way."""
 
-    def __init__(self, objects: Objects, reader: PodReader, keys: Keys, reason: Reason) -> None:
+    def __init__(self, objects: Objects, reader: PodReader, keys: Keys, reason: Reason, eviction: Eviction) -> None:
         self._objects = objects
         self._reader = reader
         self._keys = keys
         self._reason = reason
-        self._bound: Counter[tuple[str, str, int, bool, str | None, str, bool]] = Counter()
+        self._eviction = eviction
+        self._bound: Counter[tuple[str, str, int, bool, str | None, str, bool, str]] = Counter()
         self._meant = self._read_meant()
         self._awaited = {uid for meant in self._meant.values() for one in meant.values() for uid in one.uids}
         self._seen: dict[str, _Awaited] = {}
+        self._leaving = {one.name for one in machines_of(objects) if one.is_being_removed}
 
     def count_all(self, left_out: Counter[tuple[str, str]]) -> None:
         """Count every pod; those that are not planned in `left_out`, by key and reason."""
@@ -70,7 +73,9 @@ class LivePods:
     def bound(self) -> list[BoundPods]:
         """The pods that are bound, like ones on one node as one, in order."""
         result = []
-        for (node, name, mark, counted, daemonset, base, terminating), count in self._bound.items():
+        for (node, name, mark, counted, daemonset, base, terminating, held), count in self._bound.items():
+            if not count:
+                continue
             key = self._keys.get(base) if counted else None
             pods = BoundPods(
                 node=node,
@@ -81,6 +86,7 @@ class LivePods:
                 daemonset=daemonset,
                 created=key.created if key is not None else None,
                 terminating=terminating,
+                held=held,
             )
             result.append(pods)
         return sorted(result, key=_order)
@@ -107,7 +113,7 @@ class LivePods:
     ) -> None:
         """A pod that takes room on its node and stands in no plan."""
         if node is not None:
-            self._bound[node, name, self._keys.kept(spec), False, daemonset, name, one.deleting] += 1
+            self._bound[node, name, self._keys.kept(spec), False, daemonset, name, one.deleting, ""] += 1
 
     def _count_live(
         self, one: KubeObject, key: Key, spec: PodSpec, node: str | None, left_out: Counter[tuple[str, str]]
@@ -121,7 +127,9 @@ class LivePods:
         name, mark = self._keys.spelt(key, spec), self._keys.kept(spec)
         if node is not None:
             key.bound += 1
-            self._bound[node, name, mark, reason not in STAYS_ON_ITS_NODE, None, key.key, False] += 1
+            planned = reason not in STAYS_ON_ITS_NODE
+            held = self._eviction.held(one) or ("" if planned else f"{reason}: raypipe plans no place for it")
+            self._bound[node, name, mark, planned, None, key.key, False, held] += 1
         elif reason is not None:
             left_out[name, reason] += 1
         else:
@@ -197,19 +205,32 @@ class LivePods:
         if name == key.key and key.closed is None:
             created = min(max(0, count), key.missing)
             key.live += self._placed(node, name, key, self._keys.kept(key.template), created)
+            count -= created
+        if count > 0 and self._leaving:
+            self._move(node, name, count)
+
+    def _move(self, node: str, name: str, count: int) -> None:
+        """Give pods that raypipe is about to evict the place that was bought for them: they are no demand meanwhile."""
+        for mark, there in sorted(self._bound.items(), key=lambda entry: entry[0][:3]):
+            if mark[0] in self._leaving and mark[1] == name and mark[3]:
+                moved = min(count, there)
+                self._bound[mark] -= moved
+                self._bound[node, *mark[1:]] += moved
+                count -= moved
 
     def _placed(self, node: str, name: str, key: Key, mark: int, count: int) -> int:
         if count:
-            self._bound[node, name, mark, True, None, key.key, False] += count
+            self._bound[node, name, mark, True, None, key.key, False, ""] += count
         return count
 
 
-def _order(one: BoundPods) -> tuple[str, str, bool, str, bool, bytes]:
+def _order(one: BoundPods) -> tuple[str, str, bool, str, bool, str, bytes]:
     return (
         one.node,
         one.key,
         one.counted,
         one.daemonset or "",
         one.terminating,
+        one.held,
         msgspec.json.encode(one.spec, order="sorted"),
     )

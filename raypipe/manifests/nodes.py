@@ -20,6 +20,9 @@ from raypipe.model.resources import Resources
 
 STARTING = "raypipe.io/starting"
 CORDONED = "raypipe.io/cordoned"
+REMOVING = "raypipe.io/removing"
+"""Annotation of a node that raypipe is emptying in order to give it back: the id of the decision."""
+
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _UP = "Initialized"
 """The condition of a claim whose node is ready and shows all that it was bought for."""
@@ -52,6 +55,11 @@ class Machine:
     @property
     def deleting(self) -> bool:
         return any(one.deleting for one in self._both)
+
+    @property
+    def is_being_removed(self) -> bool:
+        """Whether raypipe is emptying it in order to give it back."""
+        return self.node is not None and self.node.annotation(REMOVING) is not None
 
     @property
     def meant(self) -> Field | None:
@@ -105,6 +113,7 @@ def read_node(machine: Machine) -> Node:
     why_closed = _why_closed(machine)
     return Node(
         name=machine.name,
+        uid=node.uid if node is not None else None,
         labels=labels,
         capacity=amounts["capacity"] or amounts["allocatable"],
         allocatable=amounts["allocatable"] or amounts["capacity"],
@@ -114,6 +123,7 @@ def read_node(machine: Machine) -> Node:
         own=machine.own,
         created=both[-1].created,
         coming=machine.coming,
+        leaving=machine.is_being_removed,
     )
 
 
@@ -154,6 +164,8 @@ def _is_cordoned_by_us(machine: Machine) -> bool:
 def _why_closed(machine: Machine) -> str:
     if machine.deleting:
         return "being deleted"
+    if machine.is_being_removed:
+        return "being removed"
     node = machine.node
     if node is not None and node.spec.get("unschedulable").boolean() and not _is_cordoned_by_us(machine):
         return "cordoned"

@@ -94,18 +94,21 @@ class Node:
     `open` is False where it keeps its pods and its price but takes no demand (cordoned by others, NotReady, being
     deleted, on its way for another). `own` nodes carry the label ``raypipe.io/cluster``. `coming`: a claim is made and
     the node is not up; what its claim does not tell of labels, capacity and allocatable is its instance type's.
+    `leaving`: raypipe is emptying it in order to give it back, so its pods want a place elsewhere already.
     """
 
     name: str
     labels: Mapping[str, str]
     capacity: Resources
     allocatable: Resources
+    uid: str | None = None
     taints: tuple[Taint, ...] = ()
     open: bool = True
     why_closed: str = ""
     own: bool = False
     created: str | None = None
     coming: bool = False
+    leaving: bool = False
 
 
 class Fact(StrEnum):

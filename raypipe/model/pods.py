@@ -13,6 +13,10 @@ from raypipe.model.constraints import HostPort, PodTerm, Preference, Spread
 from raypipe.model.requirements import Taint, Term, Toleration, admitted, tolerated
 from raypipe.model.resources import GPU, GPU_SHARED, Resources
 
+PROTECTED = "may never be evicted"
+NOT_MADE_AGAIN = "no controller makes it again"
+"""Why a bare pod is not moved. Where its node is lost it is lost, too, and wants no place elsewhere."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSpec:
@@ -102,7 +106,8 @@ class BoundPods:
 
     `counted` pods stand in the node's ``pods`` and may be moved in a what-if; others (terminating, static, DaemonSet,
     ignored, not managed) are reserve there. `daemonset` names their DaemonSet, so that it is reserved once.
-    `terminating` pods hold anti-affinity and ports until they are gone, and count for no spread.
+    `terminating` pods hold anti-affinity and ports until they are gone, and count for no spread. `held`: why they may
+    not be moved, in words; empty: they may.
     """
 
     node: str
@@ -113,6 +118,12 @@ class BoundPods:
     daemonset: str | None = None
     created: str | None = None
     terminating: bool = False
+    held: str = ""
+
+    @property
+    def stays(self) -> str:
+        """Why the pods may not be moved, or nothing; what is reserve of its node (DaemonSets, say) goes with it."""
+        return self.held or (PROTECTED if self.counted and self.spec.protected else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,14 @@ from raypipe.model.meant import MEANT_PODS, meant_text
 from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.model.workloads import RayObject
-from raypipe.planner.decide import Decision
+from raypipe.planner.decide import Decision, Removed
 from raypipe.planner.patches import Change, Operation, annotation_change, json_patch
 from raypipe.planner.refusals import gang_is_out
 from raypipe.planner.writes import group_actions
+from raypipe.quantities import usd
+
+REMOVING = "raypipe.io/removing"
+"""On a node that is being emptied: the id of the decision."""
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
 NEVER = "Never"
@@ -26,14 +30,35 @@ _RESUME = {"RayJob": ActionKind.RESUME_RAY_JOB, "RayCluster": ActionKind.RESUME_
 
 
 def actions(
-    decision: Decision, nodes: Sequence[PlannedNode], unplaced: Sequence[Unplaced]
+    decision: Decision, nodes: Sequence[PlannedNode], unplaced: Sequence[Unplaced], removed: Sequence[Removed] = ()
 ) -> tuple[tuple[Action, ...], tuple[Note, ...]]:
-    """Actions in the order in which they are carried out (suspend, scale, buy, resume), and notes on what cannot be."""
+    """Actions in the order in which they are carried out, and notes on what cannot be.
+
+    Suspend, scale, buy, resume, remove: a node goes when what replaces it is there, those first whose pods are fewest.
+    """
     if decision.scope is not Scope.PENDING:
         return (), ()
     suspend, resume, notes = _ray_actions(decision, unplaced)
     buy = [_buy(decision, node) for node in nodes if not node.existing]
-    return (*suspend, *group_actions(decision), *buy, *resume), tuple(notes)
+    remove = [_remove(decision, one) for one in removed]
+    return (*suspend, *group_actions(decision), *buy, *resume, *remove), tuple(notes)
+
+
+def _remove(decision: Decision, one: Removed) -> Action:
+    """Mark a node as being removed; what follows from the mark is `raypipe.controller.removing`'s."""
+    target = ObjectRef(kind="Node", name=one.node.name)
+    price = "" if one.usd_nanos is None else f" and cost ${usd(one.usd_nanos):g}/h"
+    return Action(
+        id=action_id(decision.decision_id, ActionKind.REMOVE_NODE, target),
+        kind=ActionKind.REMOVE_NODE,
+        object=target,
+        set={
+            "metadata": {"annotations": {REMOVING: decision.decision_id}},
+            "spec": {"unschedulable": True},
+        },
+        precondition={"uid": one.node.uid, "pods": dict(one.pods)},
+        reason=f"{one.reason} ({sum(one.pods.values())} pods move{price})",
+    )
 
 
 def _buy(decision: Decision, node: PlannedNode) -> Action:
@@ -56,6 +81,7 @@ def _buy(decision: Decision, node: PlannedNode) -> Action:
     }
     if node_class := _node_class(decision, node.pool):
         spec["nodeClassRef"] = node_class
+    why = f"{sum(node.added.values())} pods have no place" if node.added else "nodes on standby are short of one"
     return Action(
         id=action_id(decision.decision_id, ActionKind.BUY_NODE, target),
         kind=ActionKind.BUY_NODE,
@@ -68,7 +94,7 @@ def _buy(decision: Decision, node: PlannedNode) -> Action:
             "spec": spec,
         },
         precondition={"exists": False},
-        reason=f"{sum(node.added.values())} pods have no place: {node.instance_type} {node.capacity_type} in "
+        reason=f"{why}: {node.instance_type} {node.capacity_type} in "
         f"{node.zone} at ${node.usd_per_hour:g}/h is {node.reason}",
     )
 

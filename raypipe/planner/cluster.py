@@ -1,9 +1,9 @@
 """plan_cluster: what one cluster should buy, what goes where, what cannot be placed, how close to optimal that is.
 
 The steps, each a module: who wants a place (`demand`), where there is some (`supply`), what limits leave (`limits`),
-who comes first where not all can be had (`order`), the packing itself (`raypipe.packing`, called by `decide`), then the
-same in the words of the plan: nodes (`nodes`), refusals (`refusals`), actions (`actions`), what moving pods would save
-(`consolidation`), all put together in `words`.
+who comes first where not all can be had (`order`), the packing itself (`raypipe.packing`, called by `decide`), which
+nodes go (`removals`, `standby`), then the same in the words of the plan: nodes (`nodes`), refusals (`refusals`),
+actions (`actions`), what moving pods would save (`consolidation`), all put together in `words`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from raypipe.catalog import Catalog
 from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.solve import nobody
-from raypipe.planner.decide import Verdict, decide
+from raypipe.planner.decide import Decision, Verdict, decide
+from raypipe.planner.removals import with_removals
 from raypipe.planner.words import told
 
 
@@ -41,4 +42,10 @@ def plan_cluster(
     if snapshot.error is not None:
         return ClusterPlan(name=snapshot.name, context=snapshot.context, error=snapshot.error, excluded=(), notes=())
     decision = decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, verdict=verdict, stop=stop, found=found)
+    if scope is Scope.PENDING:
+
+        def again(removed: frozenset[str]) -> Decision:
+            return decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, removed=removed, stop=stop)
+
+        decision = with_removals(decision, snapshot, catalog, again if verdict is None else None, stop)
     return dataclasses.replace(told(decision, stop), pool=decision.pool)

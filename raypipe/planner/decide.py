@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from raypipe.catalog import Catalog
 from raypipe.model.alternatives import Division
-from raypipe.model.plan import Relaxed, Scope
+from raypipe.model.nodes import Node
+from raypipe.model.plan import Note, Relaxed, Scope
 from raypipe.model.pool import Pool
 from raypipe.model.snapshot import ClusterSnapshot, cluster_digest, digest, pool_digest
 from raypipe.packing.admission import admit
@@ -28,6 +29,16 @@ from raypipe.planner.question import Question, question_of
 from raypipe.planner.supply import Kinds, Supply
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A node that is given back: its price, pods that have to move by key, and why, as half a sentence."""
+
+    node: Node
+    usd_nanos: int | None
+    pods: Mapping[str, int]
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decision:
     """All that was decided for one cluster, before it is put into words.
@@ -40,6 +51,8 @@ class Decision:
         broken: gangs that cannot be placed because of one of their members, with that member's number.
         cluster: as its free sets of worker groups are divided. division: replicas of their groups, by key of the set.
         relaxed: what was given up for pods that fit nothing; `wanted` has them without it.
+        given_back: nodes that go, of which `cluster` and `supply` know nothing. floor_usd_nanos: no choice of such
+            nodes has a cheaper plan, None where nobody looked. notes: on nodes that might go and stay.
     """
 
     cluster: ClusterSnapshot
@@ -60,6 +73,9 @@ class Decision:
     effort: Effort
     division: Division = field(default_factory=dict)
     relaxed: tuple[Relaxed, ...] = ()
+    given_back: tuple[Removed, ...] = ()
+    floor_usd_nanos: int | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def pool(self) -> Pool:
@@ -132,16 +148,22 @@ def decide(
     scope: Scope,
     fleet_left: Mapping[str, int] | None = None,
     verdict: Verdict | None = None,
+    removed: Collection[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
     found: Found = nobody,
 ) -> Decision:
-    """Work out who goes where, or take it from the fleet's `verdict`; `found` is told of each better packing."""
+    """Work out who goes where, or take it from the fleet's `verdict`; `found` is told of each better packing.
+
+    removed: as `question_of` takes it. The decision is named by what was observed, whatever is removed.
+    """
 
     def name(outcome: Outcome, division: Division) -> str:
         shared = () if fleet_left is None else _shared(outcome, division, verdict)
         return decision_id(snapshot, catalog, scope, shared)
 
-    question = question_of(snapshot, catalog, scope=scope, fleet_left=fleet_left, divisible=verdict is None)
+    question = question_of(
+        snapshot, catalog, scope=scope, fleet_left=fleet_left, divisible=verdict is None, removed=removed
+    )
     if verdict is not None:
         units, exact = question.units(), verdict.exact
         outcome = outcome_of(question, units, verdict.times, verdict.limits, verdict.solved, exact=exact)

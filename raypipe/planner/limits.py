@@ -7,7 +7,7 @@ it. A quota of the cloud account is such a row, too; it counts some kinds of nod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,9 +61,9 @@ class Limits:
         rows = [[weight(row, one) for one in chosen] for row in self.rows]
         return np.array(rows, dtype=np.int64).reshape(len(self.rows), len(chosen))
 
-    def node_weights(self, nodes: Sequence[Room], numbers: Sequence[int], *, counted: bool) -> Ints:
-        """What these existing nodes count, (Q, len(numbers)): nothing where they are kept anyway."""
-        rows = [[weight(row, nodes[n].existing.offering) if counted else 0 for n in numbers] for row in self.rows]
+    def node_weights(self, nodes: Sequence[Room], numbers: Sequence[int], *, counted: Container[int]) -> Ints:
+        """What these existing nodes count, (Q, len(numbers)): only those in `counted`, as others are kept anyway."""
+        rows = [[weight(row, nodes[n].existing.offering) if n in counted else 0 for n in numbers] for row in self.rows]
         return np.array(rows, dtype=np.int64).reshape(len(self.rows), len(numbers))
 
     def mark(self, offering: Offering) -> tuple[int, ...]:

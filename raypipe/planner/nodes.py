@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from raypipe.planner.rooms import Room
 from raypipe.quantities import usd
 
 LONGEST_CLUSTER = 30
+STANDBY = "on standby: it waits for pods to come"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +67,16 @@ def place(decision: Decision) -> Placement:
     queues = _queues(decision)
     existing, bought = _ordered(decision, packing)
     added = {node: _dealt(queues, pattern) for node, pattern in existing}
-    prefix = f"{node_prefix(decision.cluster.name)}-{decision.decision_id[:10]}"
     nodes = tuple(
-        BoughtNode(name=f"{prefix}-{number:04d}", offering=offering, pods=_dealt(queues, pattern))
+        BoughtNode(name=bought_name(decision, number), offering=offering, pods=_dealt(queues, pattern))
         for number, (offering, pattern) in enumerate(bought, start=1)
     )
     return Placement(added=added, bought=nodes)
+
+
+def bought_name(decision: Decision, number: int) -> str:
+    """What the node to buy of this number is called."""
+    return f"{node_prefix(decision.cluster.name)}-{decision.decision_id[:10]}-{number:04d}"
 
 
 def _queues(decision: Decision) -> list[list[list[int]]]:
@@ -117,13 +122,17 @@ def _dealt(queues: list[list[list[int]]], pattern: Ints) -> dict[int, int]:
     return pods
 
 
-def planned_nodes(decision: Decision, placement: Placement, *, wished: bool = False) -> tuple[PlannedNode, ...]:
-    """All nodes after the plan, by name; `wished`: what pods prefer was weighed against cost."""
+def planned_nodes(
+    decision: Decision, placement: Placement, *, without: Collection[int] = (), wished: bool = False
+) -> tuple[PlannedNode, ...]:
+    """All nodes after the plan, by name, some existing ones left out; `wished`: what pods prefer was weighed, too."""
     reasons = Reasons(decision, wished=wished)
     nodes = [_bought(decision, node, reasons) for node in placement.bought]
     if decision.scope == "pending":
         nodes += [
-            _kept(decision, number, placement.added.get(number, {})) for number in range(len(decision.supply.nodes))
+            _kept(decision, number, placement.added.get(number, {}))
+            for number in range(len(decision.supply.nodes))
+            if number not in without
         ]
     return tuple(sorted(nodes, key=lambda node: node.name))
 
@@ -233,6 +242,8 @@ class Reasons:
         """The sentence for one node."""
         decision = self._decision
         cluster = decision.cluster
+        if not node.pods:
+            return STANDBY
         if cluster.packing == "shared" and not any(
             is_large(decision.wanted[w].spec, cluster.dedicated_from) for w in node.pods
         ):

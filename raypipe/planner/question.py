@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raypipe.catalog import Catalog, one_buyer
+from raypipe.disruption import announced, as_left
 from raypipe.model.alternatives import Alternatives, Division
 from raypipe.model.plan import Relaxed, Scope
 from raypipe.model.pods import PodSpec
@@ -93,11 +94,16 @@ def question_of(
     scope: Scope,
     fleet_left: Mapping[str, int] | None = None,
     divisible: bool = True,
+    removed: Collection[str] | None = None,
 ) -> Question:
-    """Bring a cluster's snapshot and its market down to arrays; not `divisible`: sets of groups are as they stand."""
+    """Bring a cluster's snapshot and its market down to arrays; not `divisible`: sets of groups are as they stand.
+
+    removed: nodes that are given back; None: those of which that is announced.
+    """
     pending = scope is Scope.PENDING
     if pending:
-        snapshot = one_buyer(snapshot, catalog)
+        removed = announced(snapshot) if removed is None else removed
+        snapshot = as_left(one_buyer(snapshot, catalog), removed)
     supply = supply_of(snapshot, catalog)
     wanted = with_members(pending_demand(snapshot) if pending else whole_demand(snapshot), snapshot.alternatives)
     usable = usable_places(supply, pending)

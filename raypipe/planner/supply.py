@@ -7,7 +7,7 @@ hundreds of kinds where there were thousands of offerings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,8 +112,8 @@ def kinds_of(
 
     wished: what places must have in common beside that, by their number, where pods prefer some to others.
     told_apart: what existing nodes must have in common to be of one class, beside room and the pods that they admit.
-    node_prices: existing nodes that may be emptied and given back, with their price and their whole room; then only
-    these exist. Otherwise every open node takes part with its free room at no price.
+    node_prices: existing nodes that may be emptied and given back, with their price and their whole room. Every other
+    open node takes part with its free room at no price.
     """
 
     marks = rules.marks()
@@ -132,19 +132,20 @@ def kinds_of(
     free = [_room_of(supply, members[0], node_prices) for members in classes]
     columns = np.concatenate((offered, [first + members[0] for members in classes])).astype(np.int64)
     bought_weights = limits.weights(supply.offerings, offering_numbers)
-    kept_weights = limits.node_weights(supply.nodes, [m[0] for m in classes], counted=node_prices is not None)
+    emptied = node_prices or {}
+    kept_weights = limits.node_weights(supply.nodes, [m[0] for m in classes], counted=emptied)
     capacity = np.maximum(0, amounts_of([*(supply.rooms[j] for j in offering_numbers), *free], resources))
     problem = Problem(
         demand=shapes.demand,
         requests=np.column_stack((shapes.requests, *(members.astype(np.int64) for members, _ in rules.caps))),
         capacity=np.column_stack((capacity, *(most[columns] for _, most in rules.caps))),
-        price=np.concatenate((prices, [(node_prices or {}).get(m[0], 0) for m in classes])).astype(np.int64),
+        price=np.concatenate((prices, [emptied.get(m[0], 0) for m in classes])).astype(np.int64),
         admits=shapes.admits[:, columns],
         most=np.array([UNLIMITED] * len(offering_numbers) + [len(members) for members in classes], dtype=np.int64),
         weights=np.concatenate((bought_weights, kept_weights), axis=1),
         limits=limits.left,
         rank=np.concatenate((rank[offered], np.arange(len(classes)) - len(classes))).astype(np.int64),
-        slicing=_slicings(supply, offering_numbers, classes, whole=node_prices is not None),
+        slicing=_slicings(supply, offering_numbers, classes, whole=emptied),
         slice_use=shapes.slice_use,
         caps=len(resources) + np.arange(len(rules.caps), dtype=np.int64),
         apart=tuple(rule.only_kinds(columns) for rule in rules.apart),
@@ -162,7 +163,8 @@ def kinds_of(
 def _room_of(supply: Supply, node: int, node_prices: Mapping[int, int] | None) -> Resources:
     """What a plan may put on an existing node: its free room, or all of it where its pods are moved too."""
     room = supply.nodes[node]
-    return room.free if node_prices is None else minus(room.existing.node.allocatable, room.reserved)
+    is_whole = node_prices is not None and node in node_prices
+    return minus(room.existing.node.allocatable, room.reserved) if is_whole else room.free
 
 
 def _distinct_offerings(supply: Supply, shapes: Shapes, limits: Limits, asked: Callable[[int], object]) -> list[int]:
@@ -205,12 +207,13 @@ def _classes(
     packed = np.packbits(shapes.admits[:, len(supply.offerings) :], axis=0).T
     classes: dict[object, list[int]] = {}
     for number, room in enumerate(supply.nodes):
-        if not room.existing.node.open or (node_prices is not None and number not in node_prices):
+        if not room.existing.node.open:
             continue
+        emptied = node_prices is not None and number in node_prices
         amounts = tuple(sorted(_room_of(supply, number, node_prices).items()))
-        taken = _slices_taken(room) if node_prices is None else ()
+        taken = () if emptied else _slices_taken(room)
         price = (node_prices or {}).get(number, 0)
-        apart = (asked(len(supply.offerings) + number), told_apart(room))
+        apart = (asked(len(supply.offerings) + number), told_apart(room), emptied)
         mark = (packed[number].tobytes(), amounts, price, _slicing(room.existing.offering, taken), apart)
         classes.setdefault(mark, []).append(number)
     return [tuple(members) for members in classes.values()]
@@ -225,12 +228,13 @@ def _slices_taken(room: Room) -> tuple[int, ...]:
 
 
 def _slicings(
-    supply: Supply, offerings: Sequence[int], classes: Sequence[tuple[int, ...]], *, whole: bool
+    supply: Supply, offerings: Sequence[int], classes: Sequence[tuple[int, ...]], *, whole: Container[int]
 ) -> tuple[Slicing | None, ...]:
     """Slicing of each kind; an empty tuple where nothing is sliced."""
-    rooms = [supply.nodes[members[0]] for members in classes]
     sliced = [_slicing(supply.offerings[j], ()) for j in offerings]
-    sliced += [_slicing(room.existing.offering, () if whole else _slices_taken(room)) for room in rooms]
+    for members in classes:
+        room = supply.nodes[members[0]]
+        sliced.append(_slicing(room.existing.offering, () if members[0] in whole else _slices_taken(room)))
     return tuple(sliced) if any(one is not None for one in sliced) else ()
 
 

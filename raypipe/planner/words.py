@@ -29,6 +29,7 @@ from raypipe.planner.limits import unit
 from raypipe.planner.nodes import Placement, planned_nodes
 from raypipe.planner.preferred import preferred
 from raypipe.planner.refusals import refusals
+from raypipe.planner.standby import idle_nodes, spare, with_standby
 from raypipe.quantities import NANOS_PER_USD, usd
 
 OPTIMAL_GAP = 1e-6
@@ -58,16 +59,22 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
     """Put the decision into words."""
     cluster, solved, pending = decision.cluster, decision.solved, decision.scope is Scope.PENDING
     chosen = preferred(decision, stop)
-    placement = chosen.placement
-    nodes = planned_nodes(decision, placement, wished="preferences" in chosen.terms)
+    spared = spare(decision, chosen.placement)
+    placement = with_standby(decision, chosen.placement, spared.missing)
+    nodes = planned_nodes(decision, placement, without=spared.idle, wished="preferences" in chosen.terms)
     unplaced = refusals(decision)
-    to_do, ray_notes = actions(decision, nodes, unplaced)
-    before = sum(room.existing.usd_nanos_per_hour or 0 for room in decision.supply.nodes)
-    kept = before if pending else 0
-    bought, beside = chosen.bought_usd_nanos, sum(chosen.terms.values())
-    bound, by_prices = min(solved.bound_usd_nanos, bought), solved.by_prices_usd_nanos
-    gap = gap_fraction(kept + bought, kept + bound)
-    unpriced = sum(room.existing.usd_nanos_per_hour is None for room in decision.supply.nodes)
+    removed = (*idle_nodes(decision, spared.idle), *decision.given_back)
+    to_do, ray_notes = actions(decision, nodes, unplaced, removed)
+    rooms = [room for number, room in enumerate(decision.supply.nodes) if number not in spared.idle]
+    there = sum(room.existing.usd_nanos_per_hour or 0 for room in rooms)
+    before = there + sum(one.usd_nanos or 0 for one in removed)
+    kept = there if pending else 0
+    waiting = sum(decision.supply.offerings[j].usd_nanos_per_hour for j in spared.missing)
+    bought, beside = chosen.bought_usd_nanos + waiting, sum(chosen.terms.values())
+    bound, by_prices = min(solved.bound_usd_nanos + waiting, bought), solved.by_prices_usd_nanos
+    lowest = kept + bound if decision.floor_usd_nanos is None else min(kept + bound, decision.floor_usd_nanos + waiting)
+    gap = gap_fraction(kept + bought, lowest)
+    unpriced = sum(room.existing.usd_nanos_per_hour is None for room in rooms)
     effort = decision.effort
     return ClusterPlan(
         name=cluster.name,
@@ -76,11 +83,11 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
         status=status_of(gap, cluster.settings.gap_target_fraction),
         admission=Admission.EXACT if decision.exact else Admission.HEURISTIC,
         unpriced_nodes=unpriced,
-        usd_per_hour=Cost(before=usd(before), after=usd(kept + bought), lower_bound=usd(kept + bound)),
+        usd_per_hour=Cost(before=usd(before), after=usd(kept + bought), lower_bound=usd(lowest)),
         gap_fraction=gap,
         objective=Objective(
             value=usd(kept + bought + beside),
-            lower_bound=usd(kept + max(bound, chosen.bound_usd_nanos)),
+            lower_bound=usd(lowest + max(0, chosen.bound_usd_nanos + waiting - bound)),
             terms={"price": usd(kept + bought)} | {name: usd(amount) for name, amount in chosen.terms.items()},
         ),
         missed=chosen.missed,
@@ -108,7 +115,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
             solver_calls=effort.solver_calls,
             stopped=solved.stopped,
         ),
-        notes=_notes(decision, ray_notes),
+        notes=_notes(decision, (*ray_notes, *decision.notes, *spared.notes)),
     )
 
 
@@ -197,12 +204,12 @@ def _alternatives(decision: Decision, bought: set[tuple[str, str]]) -> list[Cons
     return result
 
 
-def _notes(decision: Decision, ray_notes: tuple[Note, ...]) -> tuple[Note, ...]:
+def _notes(decision: Decision, more: tuple[Note, ...]) -> tuple[Note, ...]:
     relaxed = [
         Note(kind="relaxed", subject=one.pods, count=one.count, message=f"{one.pods}: {one.message}")
         for one in decision.relaxed
     ]
-    notes = [*relaxed, *decision.cluster.notes, *decision.supply.notes, *decision.limits.notes, *ray_notes]
+    notes = [*relaxed, *decision.cluster.notes, *decision.supply.notes, *decision.limits.notes, *more]
     unchecked: Counter[str] = Counter()
     for one in decision.wanted:
         unchecked.update(dict.fromkeys(one.spec.unchecked, one.count))

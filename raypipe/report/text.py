@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from raypipe.model.actions import ActionKind
 from raypipe.model.plan import (
     ClusterPlan,
     FleetPlan,
@@ -247,6 +248,7 @@ def _left_out(cluster: ClusterPlan, width: int | None) -> list[str]:
     if moving.usd_per_hour_saved > 0:
         text = f"moving pods would save {hourly(moving.usd_per_hour_saved)} in {counted(moving.actions, 'action')}"
         lines += labelled("consolidation", text, width)
+    lines += entries("gives back", _given_back(cluster), MOST_NOTES, width)
     lines += entries("alternatives", divided(cluster.alternatives), MOST_NOTES, width)
     lines += entries("limits", [_limit(*item) for item in cluster.bound.prices.items()], MOST_NOTES, width)
     if cluster.unplaced and cluster.admission != "exact":
@@ -259,6 +261,21 @@ def _left_out(cluster: ClusterPlan, width: int | None) -> list[str]:
         text = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
         lines += labelled("excluded", f"{counted(reasons.total(), 'pod')}: {text}", width)
     return lines
+
+
+def _given_back(cluster: ClusterPlan) -> list[str]:
+    """Nodes that go, those of one reason together, with how many pods move."""
+    names: dict[str, list[str]] = {}
+    moving: Counter[str] = Counter()
+    for action in cluster.actions:
+        if action.kind is ActionKind.REMOVE_NODE:
+            reason = action.reason.partition(" (")[0]
+            names.setdefault(reason, []).append(action.object.name)
+            moving[reason] += sum(action.precondition.get("pods", {}).values())
+    return [
+        f"{counted(len(nodes), 'node')}, {counted(moving[reason], 'pod')} to move: {_some(nodes)}: {reason}"
+        for reason, nodes in names.items()
+    ]
 
 
 def _limit(name: str, usd: float) -> str:

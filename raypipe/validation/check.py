@@ -22,6 +22,7 @@ from raypipe.validation.preferences import preference_violations
 from raypipe.validation.quotas import shared_quotas
 from raypipe.validation.ray import ray_violations
 from raypipe.validation.relaxation import as_relaxed, relaxation_violations
+from raypipe.validation.removals import removal_violations, without_removed
 from raypipe.validation.told import fleet_violations, told_violations
 
 MONEY_SLACK = 1.5e-9
@@ -43,12 +44,15 @@ def check_plan(plan: FleetPlan, fleet: FleetSnapshot, catalog: Catalog) -> None:
         if one.error is None and not one.stale:
             violations += [f"{one.name}: {text}" for text in buyer_violations(one, cluster, catalog, plan.scope)]
             cluster = one_buyer(cluster, catalog) if plan.scope is Scope.PENDING else cluster
+            violations += [f"{one.name}: {text}" for text in removal_violations(one, cluster, plan.scope)]
+            observed, cluster = cluster, without_removed(cluster, one, plan.scope)
             violations += [f"{one.name}: {text}" for text in division_violations(one, cluster, plan.scope)]
             divided = as_told(cluster, told_division(one))
-            asking = Ground(divided, catalog, plan.scope)
+            asking = Ground(divided, catalog, plan.scope, observed)
             violations += [f"{one.name}: {text}" for text in relaxation_violations(one, asking)]
             relaxed = as_relaxed(divided, one, plan.scope)
-            grounds.append((one, asking if relaxed is divided else Ground(relaxed, catalog, plan.scope)))
+            ground = asking if relaxed is divided else Ground(relaxed, catalog, plan.scope, observed)
+            grounds.append((one, ground))
     shared = {f"fleet/{resource}" for resource in fleet.limits} | shared_quotas(ground.cluster for _, ground in grounds)
     for one, ground in grounds:
         violations += [f"{one.name}: {text}" for text in _cluster(one, ground, shared)]
@@ -78,6 +82,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iter
     yield from preference_violations(plan, ground)
     yield from _coverage(plan, ground)
     yield from _gangs(plan, ground)
+    yield from _standby(plan, ground)
     yield from _reserved_counts(plan, ground)
     yield from _limits(plan, ground)
     yield from _money(plan, ground)
@@ -125,6 +130,23 @@ def _gangs(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
             yield f"gang {gang.name}: it is left out, and {early} of its further pods are placed"
 
 
+def _standby(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    """Nodes bought without pods are those that the cluster wants on standby, beside own nodes that are already."""
+    bought = Counter(
+        (node.instance_type, node.capacity_type) for node in plan.nodes if not (node.existing or node.pods)
+    )
+    free = Counter(
+        (node.instance_type, node.capacity_type)
+        for node in plan.nodes
+        if node.existing and not node.pods and node.name in ground.existing and ground.is_free(node.name)
+    )
+    wanted = {(one.instance_type, one.capacity_type): one.count for one in ground.cluster.standby}
+    for kind, count in bought.items():
+        most = max(0, wanted.get(kind, 0) - free[kind])
+        if count > most:
+            yield f"{count} x {kind[0]} {kind[1]} are bought for no pod, and {most} are to be on standby"
+
+
 def _reserved_counts(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     reserved = [node for node in plan.nodes if node.capacity_type == "reserved"]
     kept = Counter((node.instance_type, node.zone) for node in reserved if node.existing)
@@ -160,14 +182,18 @@ def _quotas(grounds: Sequence[tuple[ClusterPlan, Ground]]) -> Iterator[str]:
 def _money(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     """Sums of prices, bounds and gaps."""
     kept = sum(price or 0 for price in ground.existing_prices())
-    before, after = kept, sum(_nanos(node.usd_per_hour) for node in plan.nodes)
+    before = ground.before_usd_nanos
+    after = sum(_nanos(node.usd_per_hour) for node in plan.nodes)
     bought = sum(_nanos(node.usd_per_hour) for node in plan.nodes if not node.existing)
     cost = plan.usd_per_hour
+    floor = _nanos(plan.bought.lower_bound) + (kept if ground.pending else 0)
+    if ground.cluster.settings.consolidate:  # other nodes may be given back, so that less is proven
+        floor = min(floor, _nanos(cost.lower_bound))
     for name, stated, true in (
         ("before", cost.before, before),
         ("after", cost.after, after),
         ("bought", plan.bought.usd_per_hour, bought),
-        ("lower_bound", cost.lower_bound, _nanos(plan.bought.lower_bound) + (kept if ground.pending else 0)),
+        ("lower_bound", cost.lower_bound, floor),
     ):
         if abs(stated - true / NANOS_PER_USD) > MONEY_SLACK:
             yield f"usd_per_hour.{name} says {stated}, the nodes say {true / NANOS_PER_USD}"

@@ -24,8 +24,12 @@ type Mark = tuple[str, str, str, str | None, bool]
 class Ground:
     """One cluster's snapshot and market."""
 
-    def __init__(self, cluster: ClusterSnapshot, catalog: Catalog, scope: Scope) -> None:
+    def __init__(
+        self, cluster: ClusterSnapshot, catalog: Catalog, scope: Scope, observed: ClusterSnapshot | None = None
+    ) -> None:
+        """observed: the cluster with the nodes that the plan gives back, where it gives some back."""
         self.cluster = cluster
+        self._observed = cluster if observed is None else observed
         self.scope = scope
         self._catalog = catalog
         self._refused: dict[tuple[int, int], str | None] = {}
@@ -42,6 +46,11 @@ class Ground:
 
     def existing_prices(self) -> Iterator[int | None]:
         return (one.usd_nanos_per_hour for one in self.existing.values())
+
+    @cached_property
+    def before_usd_nanos(self) -> int:
+        """What the nodes cost that were there before the plan."""
+        return sum(one.usd_nanos_per_hour or 0 for one in existing_nodes(self._observed, self._catalog))
 
     @cached_property
     def _market(self) -> dict[Mark, Offering]:
@@ -118,6 +127,11 @@ class Ground:
 
     def bound_on(self, node: str) -> list[BoundPods]:
         return self._bound.get(node, [])
+
+    def is_free(self, node: str) -> bool:
+        """Whether an existing node may wait for pods: its own, open, with nothing on it but what every node has."""
+        one = self.existing[node].node
+        return one.own and one.open and not any(pods.counted or pods.held for pods in self.bound_on(node))
 
     def reserved(self, offering: Offering, node: str | None) -> dict[str, int]:
         """What DaemonSets and pods that are not counted request there."""

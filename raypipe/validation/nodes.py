@@ -61,8 +61,8 @@ def _bought(node: PlannedNode, offering: Offering, ground: Ground) -> Iterator[s
     found = _NAME.fullmatch(node.name)
     if found is None or found.group(1) != _prefix(ground.cluster.name):
         yield f"its name does not begin with {_prefix(ground.cluster.name)}"
-    if not node.pods or node.pods != node.added:
-        yield "is bought for nothing, or holds what was not added"
+    if node.pods != node.added:
+        yield "holds what was not added"
     stated = (node.usd_per_hour, node.list_usd_per_hour, node.region)
     true = (usd(offering.usd_nanos_per_hour), usd(offering.list_usd_nanos_per_hour), offering.region)
     if stated != true:

@@ -137,7 +137,7 @@ def test_a_saved_plan_can_be_explained(tmp_path: Path, capsys: pytest.CaptureFix
         pytest.param(["run", "x"], "No such command 'run'", id="a command of a later version"),
         pytest.param(["plan"], "found no path, expected a fleet file", id="nothing to plan"),
         pytest.param(["plan", "x", "--scop", "whole"], "--scope", id="an option misspelt"),
-        pytest.param(["plan", "x", "--remove-any"], "No such option: --remove-any", id="an option of a later version"),
+        pytest.param(["plan", "x", "--policy"], "No such option: --policy", id="an option of a later version"),
         pytest.param(["plan", "x", "--scope", "whol"], "is not one of 'pending', 'whole'", id="a scope misspelt"),
         pytest.param(
             ["plan", "x", "--executor", "rey"],

@@ -10,6 +10,7 @@ import pytest
 
 from raypipe.errors import InputError
 from raypipe.manifests import read_paths
+from raypipe.model.nodes import Standby
 from raypipe.model.requirements import Operator, Requirement
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.settings import Settings
@@ -137,6 +138,8 @@ def test_nodes_are_karpenters_where_it_is_served() -> None:
         ("settings: {lp_rounds: -1}", "settings.lp_rounds: found -1, expected a number from 0 to 10000"),
         ("settings: [1]", "settings: found a list, expected a mapping"),
         ("standby: [{instanceTyp: a}]", "(did you mean 'instanceType'?)"),
+        ("standby: [{count: 2}]", "expected an instance type"),
+        ("standby: [{instanceType: a, count: -1}]", "standby[0].count"),
         ("manifests: [nowhere]", "nowhere: no such file or folder, expected manifests"),
         ("manifests: []", "manifests: found nothing, expected manifests or context"),
         ("context: c", "context: found a live cluster, expected manifests"),
@@ -257,9 +260,16 @@ def test_text_about_fleets_is_no_fleet(tmp_path: Path) -> None:
     assert notes(read_paths([tmp_path / "x.yaml"]).clusters[0]) == [("unknown-kind", "ConfigMap", 1)]
 
 
-def test_standby_is_a_note_and_so_is_an_empty_folder(tmp_path: Path) -> None:
-    entry = "standby: [{instanceType: g6.xlarge, capacityType: on-demand, count: 1}]\nmanifests: [objects.yaml]"
-    assert notes(read_fleet(entry).clusters[0]) == [("standby", "one", 1)]
+def test_standby_nodes_of_one_kind_count_together() -> None:
+    entry = (
+        "standby: [{instanceType: g6.xlarge}, {instanceType: a, capacityType: spot, count: 0},"
+        " {instanceType: g6.xlarge, capacityType: on-demand, count: 2}]\nmanifests: [objects.yaml]"
+    )
+    standby = Standby(instance_type="g6.xlarge", capacity_type="on-demand", count=3)
+    assert read_fleet(entry).clusters[0].standby == (standby,)
+
+
+def test_an_empty_folder_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (cluster,) = read_paths([tmp_path / "empty"]).clusters
     assert [note.kind for note in cluster.notes if note.kind != "default"] == ["no-manifests"]
