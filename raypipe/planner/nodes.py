@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raypipe.disruption.under_use import is_large
 from raypipe.model.nodes import Offering
 from raypipe.model.plan import PlannedNode
 from raypipe.model.pods import PodSpec
@@ -21,7 +22,6 @@ from raypipe.model.resources import CPU, MEMORY, PODS, Resources, shown, times, 
 from raypipe.packing.arrays import Ints
 from raypipe.packing.problem import UNLIMITED, Packing
 from raypipe.planner.decide import Decision
-from raypipe.planner.question import is_large
 from raypipe.planner.rooms import Room
 from raypipe.quantities import usd
 

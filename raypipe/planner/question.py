@@ -9,10 +9,11 @@ import numpy as np
 
 from raypipe.catalog import Catalog, one_buyer
 from raypipe.disruption import announced, as_left
+from raypipe.disruption.under_use import is_large
 from raypipe.model.alternatives import Alternatives, Division
 from raypipe.model.plan import Relaxed, Scope
 from raypipe.model.pods import PodSpec
-from raypipe.model.resources import Resources, fits
+from raypipe.model.resources import fits
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.arrays import Bools
 from raypipe.packing.problem import Problem
@@ -201,10 +202,3 @@ class Sharing:
         holds_large = np.array([large for _, large in occupied], dtype=bool)
         sized = [j >= 0 and fits(cluster.shared_node, supply.offerings[j].capacity) for j in kinds.offering]
         return shared(kinds.problem, large, np.array(sized, dtype=bool), existing, empty, holds_large)
-
-
-def is_large(spec: PodSpec, dedicated_from: Resources) -> bool:
-    """Whether a pod gets a node of its own with `packing: shared`."""
-    if spec.wants_gpu or spec.instance_annotation:
-        return True
-    return any(spec.requests.get(name, 0) >= amount for name, amount in dedicated_from.items())
