@@ -95,9 +95,11 @@ class LiveSource(Source):
     objects: Sequence[Mapping[str, Any]]
 
     def documents(self) -> Iterator[Document]:
+        """Its objects, as documents."""
         return (Document(self, number, (), dict(one)) for number, one in enumerate(self.objects))
 
     def named(self, document: int) -> str:
+        """What an object is called where something is wrong in it."""
         if document >= len(self.objects):
             return self.shown
         one = self.objects[document]
