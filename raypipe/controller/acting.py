@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from raypipe.adapters.kubernetes.writing import ConflictError, Writer
 from raypipe.adapters.nodes import NodeBackend
+from raypipe.controller.removing import mark
 from raypipe.errors import ClusterError
 from raypipe.model.actions import Action, ActionKind, written
 from raypipe.model.plan import ClusterPlan
@@ -46,6 +47,8 @@ def _done(action: Action, writer: Writer, backend: NodeBackend) -> str:
     """Carry one action out; words to add, and ClusterError where it is not done."""
     if action.kind is ActionKind.BUY_NODE:
         return backend.buy(action, written(action))
+    if action.kind is ActionKind.REMOVE_NODE:
+        return mark(action, writer)
     if action.patch:
         writer.patch(action.object, action.patch)
         return ""

@@ -9,8 +9,9 @@ step (`next_steps`):
            ─► nothing but what every node has is there     ─► delete its claim, or the node itself
            ─► a pod may not be moved, or has nowhere to go ─► stop: take the mark off and let the node be used again
 
-Make before break: a pod goes when its next place is ready, and pods that wait already come first. An interrupted node is
-not spared by a pod that has nowhere to go, since it dies anyway. A step that fails is seen to be undone at the next look.
+Make before break: a pod goes when its next place is ready, and pods that wait already come first. An interrupted node
+is not spared by a pod that has nowhere to go, since it dies anyway. A step that fails is seen to be undone at the next
+look.
 """
 
 from __future__ import annotations

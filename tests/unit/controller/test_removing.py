@@ -162,6 +162,7 @@ class FakeWriter:
         self.there, self.server, self.done = there, FakeServer(pods or []), list[Any]()
 
     def read(self, target: ObjectRef) -> dict[str, Any] | None:
+        assert target.kind == "Node"
         return self.there
 
     def patch(self, target: ObjectRef, operations: list[dict[str, Any]]) -> None:
