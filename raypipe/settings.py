@@ -169,6 +169,32 @@ class Settings:
     max_alternatives: int = 3
     """How many kinds of node not bought are listed with the reason."""
 
+    settle_s: float = 1.0
+    """Seconds without a change after which the loop plans: pods of one Deployment come within one second."""
+
+    settle_most_s: float = 10.0
+    """Most seconds that the loop waits for changes to end; also how often it looks where none is seen."""
+
+    launch_timeout_s: int = 300
+    """Seconds in which a bought node has to register; then it is given up and bought elsewhere. Clouds take 30 to 120,
+    large GPU machines up to 200."""
+
+    capacity_failure_s: int = 180
+    """Seconds for which an offering that could not be had is not bought again; most shortages outlast a minute."""
+
+    max_nodes_bought: int = 100
+    """Most nodes bought a cycle and cluster: a mistake in a manifest costs this many at a time, and can be seen."""
+
+    max_usd_per_hour_added: float | None = None
+    """Most $/h that a cycle may add to a cluster; unset: no such cap."""
+
+    max_removed_fraction: float = 0.1
+    """Most nodes that a cycle gives back, as a fraction of the cluster's; one always may be."""
+
+    lease_s: float = 15.0
+    """Seconds after which a loop that no longer renews its Lease is taken for dead, as Kubernetes' own programs have
+    it. Another loop acts after that, and a clock that is off does not matter."""
+
 
 RELAXABLE = (
     "instance-gpu-skus",
@@ -206,6 +232,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "admission_checks": (1, 1_000_000),
     "fleet_rounds": (1, 1_000),
     "max_alternatives": (0, 50),
+    "settle_s": (0.0, 600.0),
+    "settle_most_s": (0.1, 3_600.0),
+    "launch_timeout_s": (1, 86_400),
+    "capacity_failure_s": (0, 86_400),
+    "max_nodes_bought": (0, 100_000),
+    "max_usd_per_hour_added": (0.0, 1e9),
+    "max_removed_fraction": (0.0, 1.0),
+    "lease_s": (1.0, 3_600.0),
     "dear_worker_idle_s": (0, 2**31 - 1),
     "consolidation_saving_fraction": (0.0, 1.0),
     "moved_pod_usd_per_hour": (0.0, 1_000.0),

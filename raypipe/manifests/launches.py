@@ -1,0 +1,103 @@
+"""Nodes of raypipe's own that are on their way: what each is to be, and whether its launch has failed.
+
+A launch is over once the machine has registered as a node; what happens to it afterwards is told by the node. A machine
+that is being deleted is no launch any longer. Objects are those of one live cluster, as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe.manifests.nodes import CORDONED, STARTING
+from raypipe.model.nodes import Unavailable
+from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, OWN_CLUSTER, ZONE
+
+LAUNCH_FAILED = "LaunchFailed"
+"""The reason that Karpenter gives on a claim whose machine the provider refused; it goes on trying."""
+
+type Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A machine that has not registered yet: a NodeClaim, or a Node that was made and never became ready.
+
+    offering: what was bought, as far as the object says. failed: why it cannot be had, in the provider's words, or "".
+    """
+
+    kind: str
+    name: str
+    uid: str
+    offering: Unavailable
+    failed: str = ""
+
+
+def launches(objects: Iterable[Raw]) -> tuple[Launch, ...]:
+    """The launches under way, in order of name.
+
+    >>> claim = {"kind": "NodeClaim", "metadata": {"name": "n", "uid": "u", "labels": {"raypipe.io/cluster": "c"}}}
+    >>> [(one.name, one.failed) for one in launches([claim])]
+    [('n', '')]
+    """
+    own = [one for one in objects if one.get("kind") in ("NodeClaim", "Node") and _is_own(one)]
+    claimed = {_part(one, "status").get("nodeName") for one in own if one["kind"] == "NodeClaim"}
+    found = [
+        _launch(one)
+        for one in own
+        if not _part(one, "metadata").get("deletionTimestamp")
+        and (_is_unregistered(one) if one["kind"] == "NodeClaim" else _is_unready(one, claimed))
+    ]
+    return tuple(sorted(found, key=lambda one: (one.name, one.kind)))
+
+
+def _launch(one: Raw) -> Launch:
+    labels = _labels(one)
+    for requirement in _part(one, "spec").get("requirements") or ():
+        if requirement.get("operator") == "In" and len(requirement.get("values") or ()) == 1:
+            labels = {requirement["key"]: requirement["values"][0], **labels}
+    condition = _conditions(one).get("Launched", {})
+    refused = condition.get("status") != "True" and condition.get("reason") == LAUNCH_FAILED
+    metadata = _part(one, "metadata")
+    return Launch(
+        kind=one["kind"],
+        name=metadata["name"],
+        uid=str(metadata.get("uid")),
+        offering=Unavailable(
+            instance_type=labels.get(INSTANCE_TYPE, ""),
+            zone=labels.get(ZONE, ""),
+            capacity_type=labels.get(CAPACITY_TYPE, "on-demand"),
+        ),
+        failed=" ".join(f"{LAUNCH_FAILED}: {condition.get('message') or ''}".split())[:300] if refused else "",
+    )
+
+
+def _is_unregistered(claim: Raw) -> bool:
+    return _conditions(claim).get("Registered", {}).get("status") != "True"
+
+
+def _is_unready(node: Raw, claimed: Iterable[object]) -> bool:
+    """Whether a node that was made without a claim has not come up: raypipe still holds it closed for its pods."""
+    metadata, spec = _part(node, "metadata"), _part(node, "spec")
+    held = CORDONED in (metadata.get("annotations") or {})
+    held |= any(taint.get("key") == STARTING for taint in spec.get("taints") or ())
+    ready = _conditions(node).get("Ready", {}).get("status") == "True"
+    return held and not ready and metadata["name"] not in claimed
+
+
+def _is_own(one: Raw) -> bool:
+    return OWN_CLUSTER in _labels(one)
+
+
+def _labels(one: Raw) -> dict[str, str]:
+    return dict(_part(one, "metadata").get("labels") or {})
+
+
+def _conditions(one: Raw) -> dict[str, Raw]:
+    return {state.get("type", ""): state for state in _part(one, "status").get("conditions") or ()}
+
+
+def _part(one: Raw, name: str) -> Raw:
+    part = one.get(name)
+    return part if isinstance(part, Mapping) else {}
