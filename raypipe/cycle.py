@@ -1,9 +1,9 @@
 """One turn of the live loop, pure: what was seen becomes facts, and of what was decided so much may be done now.
 
 A snapshot knows one moment. Whoever looks again and again keeps a `Memory` of each cluster: since when launches have
-been under way, what could not be had a moment ago, and how large nodes really were. `looked` is the memory after one
-more look, `with_facts` the snapshot with what follows from it, `given_up` the launches to take back, and `allowed` the
-part of a plan that the caps of a cycle let through, with a reason for each action that is held back.
+been under way and nodes empty, what could not be had a moment ago, and how large nodes really were. `looked` is the
+memory after one more look, `with_facts` the snapshot with what follows from it, `given_up` the launches to take back,
+and `allowed` the part of a plan that the caps of a cycle let through, with a reason for each action that is held back.
 
 Lost memory costs time and money, never correctness: nodes on their way are seen in the API, whoever remembers them. The
 hour is an argument, in seconds since 1970; the simulator has its own.
@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from raypipe.catalog import Catalog
+from raypipe.disruption import clocks
+from raypipe.disruption.clocks import Clocks, facts_of, ticked
 from raypipe.manifests.launches import Launch
 from raypipe.model.actions import Action, ActionKind
 from raypipe.model.nodes import Unavailable
@@ -54,11 +56,13 @@ class Memory:
     Attributes:
         launches: under way, by name. failures: of the last `capacity_failure_s`, one an offering, the last.
         learned: by instance type, where nodes have another size than the catalogue says.
+        clocks: since when nodes have been as they are.
     """
 
     launches: Mapping[str, Started] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     learned: Mapping[str, Resources] = field(default_factory=dict)
+    clocks: Clocks = field(default_factory=Clocks)
 
     def to_json(self) -> str:
         """The memory as text that `from_json` reads back to an equal value."""
@@ -116,6 +120,7 @@ def looked(
         launches={one.name: memory.launches.get(one.name) or _started(one, now) for one in launches},
         failures=_remembered((*memory.failures, *gone, *lost), now - settings.capacity_failure_s),
         learned=_learned(memory.learned, cluster, catalog),
+        clocks=ticked(memory.clocks, cluster, now),
     )
 
 
@@ -160,17 +165,23 @@ def _smallest(sizes: Sequence[Resources]) -> dict[str, int]:
     return {name: min(size[name] for size in sizes) for name in common}
 
 
-def with_facts(cluster: ClusterSnapshot, memory: Memory) -> ClusterSnapshot:
-    """The snapshot with what the memory says: what a plan is made from and what a replay repeats."""
-    unavailable = tuple(sorted({one.offering for one in memory.failures}))
-    return replace(cluster, unavailable=unavailable, learned=memory.learned)
+def with_facts(cluster: ClusterSnapshot, memory: Memory, now: float) -> ClusterSnapshot:
+    """The snapshot with what follows from the memory: what a plan is made from and what a replay repeats."""
+    return replace(
+        cluster,
+        facts=facts_of(cluster, memory.clocks, now),
+        unavailable=tuple(sorted({one.offering for one in memory.failures})),
+        learned=memory.learned,
+    )
 
 
-def next_due(memory: Memory, settings: Settings, now: float) -> float | None:
+def next_due(memory: Memory, cluster: ClusterSnapshot, now: float) -> float | None:
     """When time alone will change something, though nothing is seen to happen; None: never."""
+    settings = cluster.settings
     due = [one.at + settings.launch_timeout_s for one in memory.launches.values()]
     due += [one.at + settings.capacity_failure_s for one in memory.failures]
-    return min((moment for moment in due if moment > now), default=None)
+    fact = clocks.next_due(cluster, memory.clocks, now)
+    return min((moment for moment in (*due, fact) if moment is not None and moment > now), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ import pytest
 
 import raypipe
 from raypipe.cycle import Failure, Memory, Started, allowed, given_up, looked, next_due, with_facts
+from raypipe.disruption.clocks import Clocks
 from raypipe.manifests.launches import Launch, launches
 from raypipe.model.actions import Action, ActionKind, ObjectRef
-from raypipe.model.nodes import Node, Unavailable
+from raypipe.model.nodes import Fact, Node, Unavailable
 from raypipe.model.plan import ClusterPlan, PlannedNode
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
 from raypipe.model.resources import CPU, GPU, MEMORY
@@ -54,7 +55,7 @@ def failed(offering: Unavailable, at: float, words: str) -> Failure:
 def test_a_launch_that_registers_leaves_nothing_behind() -> None:
     memory = look(look(Memory(), launch()), launch(), at=20)
     assert memory == Memory(launches={"n": Started(offering=SPOT_A, at=START)})
-    assert look(memory, at=30, nodes=(node("n"),)) == Memory()
+    assert dataclasses.replace(look(memory, at=30, nodes=(node("n"),)), clocks=Clocks()) == Memory()
 
 
 def test_a_launch_that_is_gone_without_a_node_is_a_failure_of_its_offering() -> None:
@@ -89,16 +90,26 @@ def test_a_failure_is_forgotten_after_its_time_and_the_last_one_of_an_offering_c
 
 def test_what_could_not_be_had_is_unavailable_to_the_next_plan() -> None:
     memory = Memory(failures=(failed(SPOT_B, 0, "x"), failed(SPOT_A, 0, "y")), learned={"m7i.xlarge": {CPU: 1}})
-    shown = with_facts(cluster(), memory)
+    shown = with_facts(cluster(), memory, START)
     assert (shown.unavailable, shown.learned) == ((SPOT_A, SPOT_B), {"m7i.xlarge": {CPU: 1}})
-    assert with_facts(cluster(), Memory()) == cluster()
+    assert with_facts(cluster(), Memory(), START) == cluster()
 
 
 def test_the_loop_looks_again_when_time_alone_changes_something() -> None:
     memory = Memory(launches={"n": Started(offering=SPOT_A, at=START)}, failures=(failed(SPOT_B, 0, "x"),))
-    assert next_due(memory, Settings(), START) == START + 180
-    assert next_due(memory, Settings(), START + 200) == START + 300
-    assert next_due(memory, Settings(), START + 300) is None
+    assert next_due(memory, cluster(), START) == START + 180
+    assert next_due(memory, cluster(), START + 200) == START + 300
+    assert next_due(memory, cluster(), START + 300) is None
+
+
+def test_a_node_that_is_seen_to_be_empty_for_long_enough_is_a_fact() -> None:
+    empty = cluster(node("n"), empty_after_s=300)
+    memory = look(Memory(), nodes=empty.nodes)
+    assert next_due(memory, empty, START) == START + 300
+    memory = look(memory, nodes=empty.nodes, at=299)
+    assert with_facts(empty, memory, START + 299).facts == {}
+    assert with_facts(empty, memory, START + 300).facts == {"n": (Fact.EMPTY,)}
+    assert Memory.from_json(memory.to_json()) == memory
 
 
 def test_memory_survives_being_written_down() -> None:
