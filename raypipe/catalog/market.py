@@ -23,7 +23,7 @@ from raypipe.catalog.prices import is_burstable, surcharge_usd_nanos, usd_nanos
 from raypipe.catalog.reserved import reservations
 from raypipe.catalog.spot import spot_admitted
 from raypipe.catalog.tables import Catalog, Price
-from raypipe.model.nodes import InstanceType, Offering
+from raypipe.model.nodes import Buyable, InstanceType, Offering
 from raypipe.model.plan import Note
 from raypipe.model.requirements import CAPACITY_TYPE, DEPRECATED_LABELS, REGION, ZONE
 from raypipe.model.resources import CPU, GPU, GPU_SHARED, MEMORY, Resources
@@ -82,11 +82,33 @@ def _listed(cluster: ClusterSnapshot, catalog: Catalog) -> Market:
 
 def _as_shown(market: Market, cluster: ClusterSnapshot) -> Market:
     """The market with what the cluster has seen: offerings that could not be had, and types of another size."""
+    if cluster.buyable is not None:
+        market = _from_groups(market, cluster.buyable)
     if not cluster.unavailable and not cluster.learned:
         return market
     sold_out = {(one.instance_type, one.zone, one.capacity_type) for one in cluster.unavailable}
     offerings = tuple(_shown(one, cluster.learned.get(one.instance_type), sold_out) for one in market.offerings)
     return replace(market, offerings=offerings)
+
+
+def _from_groups(market: Market, groups: Iterable[Buyable]) -> Market:
+    """What groups of nodes leave of the market: their kinds alone, each as often as its groups may grow together."""
+    room: dict[tuple[str, str, str], int] = {}
+    for group in groups:
+        room[group.kind] = room.get(group.kind, 0) + group.count
+    offerings = tuple(replace(one, max_count=room[_kind(one)]) for one in market.offerings if _kind(one) in room)
+    offered = {_kind(one) for one in offerings}
+    notes = [_not_offered(group) for group in groups if group.kind not in offered]
+    return Market(offerings=offerings, notes=(*market.notes, *notes))
+
+
+def _kind(one: Offering) -> tuple[str, str, str]:
+    return one.instance_type, one.zone, one.capacity_type
+
+
+def _not_offered(group: Buyable) -> Note:
+    message = f"{group.group}: {' '.join(group.kind)} has no price here or is kept out, so the group is not grown"
+    return Note(kind="group-not-offered", subject=group.group, message=message)
 
 
 def _shown(one: Offering, learned: Resources | None, sold_out: Set[tuple[str, str, str]]) -> Offering:

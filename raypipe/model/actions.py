@@ -32,13 +32,15 @@ GROUP_ACTIONS = (ActionKind.SCALE_WORKER_GROUP, ActionKind.BOUND_WORKER_GROUP)
 
 API_VERSIONS: Mapping[str, str] = {
     "NodeClaim": "karpenter.sh/v1",
+    "NodeGroup": "raypipe.io/v1",
     "Node": "v1",
     "Pod": "v1",
     "RayJob": "ray.io/v1",
     "RayCluster": "ray.io/v1",
     "RayService": "ray.io/v1",
 }
-"""The API that each kind of object belongs to, in the version that is written."""
+"""The API that each kind of object belongs to, in the version that is written. A NodeGroup is none of Kubernetes': it
+says what a backend of node groups is to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ class Offering:
         gpu_slices: slices a GPU, 0 where GPUs are whole.
         arch_replaced: an arch requirement of cluster or pool replaces the cluster's `arch` mode here.
         opened: the category is excluded by default and only pods that name category, family or type may use it (False).
-        max_count: most nodes of it (reserved capacity), or None.
+        max_count: most nodes of it (reserved capacity, room of node groups), or None.
         unavailable: sold out for now.
     """
 
@@ -129,15 +129,28 @@ class Unavailable:
     capacity_type: str
 
 
+NODE_GROUPS = "node-groups"
+"""The backend of nodes (`ClusterSnapshot.nodes_backend`) that grows groups of like nodes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buyable:
-    """A group of like nodes that may grow by so many: all that such a backend of nodes can buy."""
+    """A group of like nodes that may grow by so many: all that such a backend of nodes can buy.
+
+    size: nodes that the group is to have as things stand, whether they are up or not; a purchase relies on it.
+    """
 
     group: str
     instance_type: str
     zone: str
     capacity_type: str
     count: int
+    size: int = 0
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Instance type, zone and capacity type."""
+        return self.instance_type, self.zone, self.capacity_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

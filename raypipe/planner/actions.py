@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
-from raypipe.model.meant import MEANT_PODS, meant_text
 from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
-from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.model.workloads import RayObject
 from raypipe.planner.decide import Decision, Removed
 from raypipe.planner.patches import Change, Operation, annotation_change, json_patch
+from raypipe.planner.purchases import purchases
 from raypipe.planner.refusals import gang_is_out
 from raypipe.planner.writes import group_actions
 from raypipe.quantities import usd
@@ -23,8 +22,6 @@ REMOVING = "raypipe.io/removing"
 """On a node that is being emptied: the id of the decision."""
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
-NEVER = "Never"
-"""A NodeClaim that does not say when it expires is drained after 30 days."""
 _SUSPEND = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}
 _RESUME = {"RayJob": ActionKind.RESUME_RAY_JOB, "RayCluster": ActionKind.RESUME_RAY_CLUSTER}
 
@@ -39,7 +36,7 @@ def actions(
     if decision.scope is not Scope.PENDING:
         return (), ()
     suspend, resume, notes = _ray_actions(decision, unplaced)
-    buy = [_buy(decision, node) for node in nodes if not node.existing]
+    buy = purchases(decision, nodes)
     remove = [_remove(decision, one) for one in removed]
     return (*suspend, *group_actions(decision), *buy, *resume, *remove), tuple(notes)
 
@@ -59,51 +56,6 @@ def _remove(decision: Decision, one: Removed) -> Action:
         precondition={"uid": one.node.uid, "pods": dict(one.pods)},
         reason=f"{one.reason} ({sum(one.pods.values())} pods move{price})",
     )
-
-
-def _buy(decision: Decision, node: PlannedNode) -> Action:
-    target = ObjectRef(kind="NodeClaim", name=node.name)
-    labels = {OWN_CLUSTER: decision.cluster.name}
-    if node.pool is not None:
-        labels[NODEPOOL] = node.pool
-    wanted = [
-        {"key": key, "operator": "In", "values": [value]}
-        for key, value in (
-            (INSTANCE_TYPE, node.instance_type),
-            (ZONE, node.zone),
-            (CAPACITY_TYPE, node.capacity_type),
-        )
-    ]
-    spec: dict[str, object] = {
-        "requirements": wanted,
-        "resources": {"requests": dict(node.requested)},
-        "expireAfter": NEVER,
-    }
-    if node_class := _node_class(decision, node.pool):
-        spec["nodeClassRef"] = node_class
-    why = f"{sum(node.added.values())} pods have no place" if node.added else "nodes on standby are short of one"
-    return Action(
-        id=action_id(decision.decision_id, ActionKind.BUY_NODE, target),
-        kind=ActionKind.BUY_NODE,
-        object=target,
-        set={
-            "metadata": {
-                "labels": labels,
-                "annotations": {"raypipe.io/decision": decision.decision_id, MEANT_PODS: meant_text(node.added)},
-            },
-            "spec": spec,
-        },
-        precondition={"exists": False},
-        reason=f"{why}: {node.instance_type} {node.capacity_type} in "
-        f"{node.zone} at ${node.usd_per_hour:g}/h is {node.reason}",
-    )
-
-
-def _node_class(decision: Decision, pool: str | None) -> dict[str, str]:
-    for one in decision.cluster.node_pools:
-        if one.name == pool and one.node_class:
-            return dict(one.node_class)
-    return dict(decision.cluster.node_class)
 
 
 def _ray_actions(decision: Decision, unplaced: Sequence[Unplaced]) -> tuple[list[Action], list[Action], list[Note]]:

@@ -33,7 +33,8 @@ class Limit:
     """One row: `pool` is the NodePool whose nodes alone it counts, or None for all.
 
     `reserved` is the (instance type, zone) of reserved capacity, whose nodes alone it counts, whatever their pool.
-    `quota` is the quota that it stands for: it counts what that selects, and `outside` counts already elsewhere.
+    `group` is the kind of node (instance type, zone, capacity type) that node groups may grow by: bought nodes alone
+    count. `quota` is the quota that it stands for: it counts what that selects, and `outside` counts already elsewhere.
     Of a row `of_fleet`, which clusters share, `amount` is what existing nodes of all of them leave.
     """
 
@@ -42,6 +43,7 @@ class Limit:
     amount: int
     pool: str | None = None
     reserved: tuple[str, str] | None = None
+    group: tuple[str, str, str] | None = None
     quota: Quota | None = None
     outside: int = 0
     of_fleet: bool = False
@@ -77,6 +79,8 @@ def weight(row: Limit, offering: Offering) -> int:
         return 0
     if row.reserved is not None and not _is_reserved(row, offering):
         return 0
+    if row.group is not None and not _is_grown(row, offering):
+        return 0
     if row.quota is not None and not _is_selected(row.quota, offering):
         return 0
     if row.resource == NODES:
@@ -86,6 +90,12 @@ def weight(row: Limit, offering: Offering) -> int:
 
 def _is_reserved(row: Limit, offering: Offering) -> bool:
     return offering.capacity_type == RESERVED and (offering.instance_type, offering.zone) == row.reserved
+
+
+def _is_grown(row: Limit, offering: Offering) -> bool:
+    """Whether it is a node to be bought of the kind; existing ones are in their group's size already."""
+    kind = (offering.instance_type, offering.zone, offering.capacity_type)
+    return offering.max_count is not None and kind == row.group
 
 
 def _is_selected(quota: Quota, offering: Offering) -> bool:
@@ -118,6 +128,17 @@ def _reserved_rows(offerings: Sequence[Offering]) -> list[Limit]:
     ]
 
 
+def _group_rows(cluster: ClusterSnapshot) -> list[Limit]:
+    """One row for each kind of node that node groups may grow by."""
+    room: dict[tuple[str, str, str], int] = {}
+    for group in cluster.buyable or ():
+        room[group.kind] = room.get(group.kind, 0) + group.count
+    return [
+        Limit(name=f"node-group/{'/'.join(kind)}", resource=NODES, amount=count, group=kind)
+        for kind, count in room.items()
+    ]
+
+
 def quota_rows(cluster: ClusterSnapshot) -> tuple[Limit, ...]:
     """The quotas that the cluster is under, as if no other shared them; SettingsError where the setting is wrong."""
     return tuple(
@@ -147,9 +168,12 @@ def limits_of(
     kept: Sequence[Room],
     offerings: Sequence[Offering] = (),
     fleet_left: Mapping[str, int] | None = None,
+    *,
+    anew: bool = False,
 ) -> Limits:
     """Limits of cluster, NodePools, reservations and quotas, less what `kept` nodes count, and what the fleet leaves.
 
+    `anew`: planned as if no node existed, so that what node groups may grow by says nothing.
     `fleet_left`: what is left of limits of the fleet, by resource, and of quotas that clusters share, by name.
     SettingsError where the setting `quotas` is wrong.
     """
@@ -166,6 +190,7 @@ def limits_of(
         for name, amount in pool.limits.items()
     ]
     rows += _reserved_rows(offerings)
+    rows += [] if anew else _group_rows(cluster)
     rows += quotas
     rows.sort(key=lambda row: row.name)
     used = [

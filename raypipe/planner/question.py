@@ -109,7 +109,7 @@ def question_of(
     wanted = with_members(pending_demand(snapshot) if pending else whole_demand(snapshot), snapshot.alternatives)
     usable = usable_places(supply, pending)
     wanted, given_up = relaxed(wanted, snapshot.alternatives, snapshot.settings.relax, _holding(supply, usable))
-    limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left)
+    limits = limits_of(snapshot, supply.nodes if pending else (), supply.offerings, fleet_left, anew=not pending)
     fixed = snapshot.bound if pending else ()
     roles = Roles(
         (one.spec for one in wanted),

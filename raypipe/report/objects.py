@@ -1,9 +1,9 @@
 """``-o yaml``: what a plan asks to be done, each action as the exact object or patch.
 
-A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``). A change of an object that others write to, too, is
-a JSON patch, which tests first what it relies on; any other is a merge patch, complete with the names of its object.
-Above each document stand its reason and the command that carries it out, once it is in a file of its own. A
-kustomization takes a JSON patch as it is, of an object that has annotations.
+A node to buy is a whole NodeClaim (Karpenter ``karpenter.sh/v1``), or the size that a node group is to have. A change
+of an object that others write to, too, is a JSON patch, which tests first what it relies on; any other is a merge
+patch, complete with the names of its object. Above each document stand its reason and the command that carries it out,
+once it is in a file of its own. A kustomization takes a JSON patch as it is, of an object that has annotations.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _cluster(cluster: ClusterPlan) -> Iterator[str]:
     for action in cluster.actions:
         what = "object" if action.kind is ActionKind.BUY_NODE else "JSON patch" if action.patch else "merge patch"
         yield "---\n" + _comment(f"{action.kind} {action.id} in cluster {cluster.name}, {what}: {action.reason}")
-        if action.kind is ActionKind.BUY_NODE and "nodeClassRef" not in action.set.get("spec", {}):
+        if action.object.kind == "NodeClaim" and "nodeClassRef" not in action.set.get("spec", {}):
             yield _comment("Karpenter wants a nodeClassRef: name one as `nodeClass` in the fleet file")
         yield _comment(_command(action, cluster.context))
         if action.patch:
@@ -50,6 +50,10 @@ def _command(action: Action, context: str | None) -> str:
     """What carries an action out by hand."""
     target = action.object
     place = f" --context {shlex.quote(context)}" if context else ""
+    if target.kind == "NodeGroup":
+        spec = action.set["spec"]
+        group = f"--auto-scaling-group-name {shlex.quote(spec['group'])}"
+        return f"aws autoscaling set-desired-capacity {group} --desired-capacity {spec['size']}"
     if action.kind is ActionKind.BUY_NODE:
         return f"kubectl{place} create --filename FILE"
     place += f" --namespace {target.namespace}" if target.namespace else ""

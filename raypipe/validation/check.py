@@ -84,6 +84,7 @@ def _cluster(plan: ClusterPlan, ground: Ground, shared: Collection[str]) -> Iter
     yield from _gangs(plan, ground)
     yield from _standby(plan, ground)
     yield from _reserved_counts(plan, ground)
+    yield from _group_counts(plan, ground)
     yield from _limits(plan, ground)
     yield from _money(plan, ground)
     yield from _order(plan)
@@ -155,6 +156,16 @@ def _reserved_counts(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
         most = ground.reserved_count(*kind)
         if count > max(0, most - kept[kind]):
             yield f"reserved {kind[0]} in {kind[1]}: {kept[kind]} kept and {count} bought of {most}"
+
+
+def _group_counts(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
+    left = ground.groups()
+    bought = Counter(
+        f"node-group/{node.instance_type}/{node.zone}/{node.capacity_type}" for node in plan.nodes if not node.existing
+    )
+    for name, count in bought.items():
+        if ground.cluster.buyable is not None and ground.pending and count > left.get(name, 0):
+            yield f"{name}: {count} bought of {left.get(name, 0)}"
 
 
 def _limits(plan: ClusterPlan, ground: Ground) -> Iterator[str]:

@@ -91,6 +91,14 @@ class Ground:
             for entry in self.cluster.settings.reserved
         }
 
+    def groups(self) -> dict[str, int]:
+        """Nodes that groups may grow by, by the name of the limit: instance type, zone and capacity type."""
+        left: dict[str, int] = {}
+        for one in (self.cluster.buyable or ()) if self.pending else ():
+            name = f"node-group/{one.instance_type}/{one.zone}/{one.capacity_type}"
+            left[name] = left.get(name, 0) + one.count
+        return left
+
     def reserved_count(self, kind: str, zone: str) -> int:
         """How many nodes of a type are reserved in a zone."""
         return sum(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from raypipe.model.nodes import Offering
 from raypipe.model.plan import FILTERS, Admission, ClusterPlan, PlannedNode, Unplaced
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import GPU_SHARED, fits, minus, times, total
@@ -23,7 +24,7 @@ def left_out_violations(plan: ClusterPlan, ground: Ground, shared: Collection[st
     """Everything wrong with what is unplaced; `shared`: limits of the fleet, and quotas under which others are, too."""
     of_fleet = {name for name in shared if name.startswith("fleet/")}
     names = {name for name, *_ in ground.limits()} | of_fleet | {quota.name for quota in ground.quotas}
-    names |= set(ground.reservations())
+    names |= {*ground.reservations(), *ground.groups()}
     for entry in plan.unplaced:
         for text in _entry(entry, ground, names):
             yield f"unplaced {entry.pods}: {text}"
@@ -127,11 +128,7 @@ def _one_more(
 ) -> str | None:
     """A type of which one more node would hold the pod and keep every limit; `quotas` with what is surely left."""
     for kind, offering in ground.bought_for(spec):
-        reserved = f"reserved/{offering.instance_type}/{offering.zone}"
-        if offering.max_count is not None and not ground.reservations().get(reserved, 0) > sum(
-            (node.capacity_type, node.instance_type, node.zone) == ("reserved", offering.instance_type, offering.zone)
-            for node in nodes
-        ):
+        if not _is_left(offering, nodes, ground):
             continue
         if all(
             ground.counted(resource, pool, nodes) + ground.counts(resource, pool, offering) <= amount
@@ -140,3 +137,15 @@ def _one_more(
         ) and all(quota.counts(offering) <= max(0, left) for quota, left in quotas):
             return kind
     return None
+
+
+def _is_left(offering: Offering, nodes: Sequence[PlannedNode], ground: Ground) -> bool:
+    """Whether one more may be had of an offering of which there are only so many."""
+    if offering.max_count is None:
+        return True
+    kind = (offering.instance_type, offering.zone, offering.capacity_type)
+    like = [node for node in nodes if (node.instance_type, node.zone, node.capacity_type) == kind]
+    if offering.capacity_type == "reserved":
+        return ground.reservations().get(f"reserved/{kind[0]}/{kind[1]}", 0) > len(like)
+    bought = sum(not node.existing for node in like)
+    return not ground.pending or ground.groups().get(f"node-group/{'/'.join(kind)}", 0) > bought

@@ -7,19 +7,16 @@ proof and not from the plan.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from raypipe.catalog import Catalog
-from raypipe.model.actions import Action, ActionKind, action_id
-from raypipe.model.plan import PLAN_SCHEMA, Admission, ClusterPlan, FleetPlan, Objective, PlannedNode, Status
-from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
+from raypipe.model.plan import PLAN_SCHEMA, Admission, ClusterPlan, FleetPlan, Objective, Status
 from raypipe.model.snapshot import FleetSnapshot, cluster_digest, digest, pool_digest, pools_digest
 from raypipe.quantities import NANOS_PER_USD
 from raypipe.validation.ground import Ground
+from raypipe.validation.purchases import purchase_violations
 
 SLACK_USD = 1.5e-9
 BOUND_KINDS = ("aggregated-lp", "aggregated-milp", "pattern-lp", "pattern-milp")
@@ -37,7 +34,7 @@ def told_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     other = plan.usd_per_hour.on_demand_only
     if other is not None and not plan.unplaced and other < plan.usd_per_hour.lower_bound - SLACK_USD:
         yield f"on_demand_only {other} is below the lower bound {plan.usd_per_hour.lower_bound}"
-    yield from _purchases(plan, ground)
+    yield from purchase_violations(plan, ground)
     yield from _considered(plan, ground)
     yield from _objective(plan.objective, plan.usd_per_hour.after)
     by_prices = plan.bound.by_prices_usd_per_hour
@@ -49,72 +46,6 @@ def told_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     saved, actions = plan.consolidation.usd_per_hour_saved, plan.consolidation.actions
     if not 0 <= saved <= plan.usd_per_hour.after + SLACK_USD or actions < 0 or (actions and not saved):
         yield f"consolidation saves {saved} in {actions} actions"
-
-
-def _purchases(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
-    nodes = {node.name: node for node in plan.nodes if not node.existing}
-    for name in nodes:
-        if f"-{plan.decision_id[:10]}-" not in name:
-            yield f"node {name}: its name does not carry the decision {plan.decision_id[:10]}"
-    for action in plan.actions:
-        if action.id != action_id(plan.decision_id, action.kind, action.object):
-            yield f"{action.kind} of {action.object.name}: its id {action.id} is not that of the decision"
-        node = nodes.get(action.object.name)
-        if action.kind is ActionKind.BUY_NODE and node is not None:
-            for text in _purchase(action, node, plan, ground):
-                yield f"BuyNode {node.name}: {text}"
-
-
-def _purchase(action: Action, node: PlannedNode, plan: ClusterPlan, ground: Ground) -> Iterator[str]:
-    """Whether the claim asks for the node that the plan has, and carries its pods and the decision."""
-    if (action.object.kind, action.object.namespace) != ("NodeClaim", None):
-        yield f"is of a {action.object.kind} in {action.object.namespace}"
-    if dict(action.precondition) != {"exists": False}:
-        yield f"relies on {dict(action.precondition)}"
-    metadata, asked = _mapping(action.set, "metadata"), _mapping(action.set, "spec")
-    annotations = _mapping(metadata, "annotations")
-    labels = {OWN_CLUSTER: ground.cluster.name} | ({NODEPOOL: node.pool} if node.pool is not None else {})
-    for name, stated, true in (
-        ("labels", _mapping(metadata, "labels"), labels),
-        ("decision", annotations.get("raypipe.io/decision"), plan.decision_id),
-        ("pods", _counts(annotations.get("raypipe.io/pods")), dict(node.added)),
-        ("requests", _mapping(_mapping(asked, "resources"), "requests"), dict(node.requested)),
-        ("expireAfter", asked.get("expireAfter"), "Never"),
-        ("nodeClassRef", _mapping(asked, "nodeClassRef"), _node_class(node, ground)),
-        ("requirements", _requirements(asked), {
-            INSTANCE_TYPE: node.instance_type, ZONE: node.zone, CAPACITY_TYPE: node.capacity_type
-        }),
-    ):  # fmt: skip
-        if stated != true:
-            yield f"{name} say {stated}, the node {true}"
-
-
-def _node_class(node: PlannedNode, ground: Ground) -> dict[str, str]:
-    """The node class of the node's pool, or of the cluster where that names none."""
-    pools = [dict(pool.node_class) for pool in ground.cluster.node_pools if pool.name == node.pool]
-    return next((found for found in pools if found), dict(ground.cluster.node_class))
-
-
-def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = content.get(key)
-    return dict(found) if isinstance(found, Mapping) else {}
-
-
-def _counts(text: object) -> object:
-    try:
-        return json.loads(text) if isinstance(text, str) else None
-    except ValueError:
-        return text
-
-
-def _requirements(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Requirements on one value each, by label; any other as it stands."""
-    found: dict[str, Any] = {}
-    for number, one in enumerate(asked.get("requirements", ())):
-        values = one.get("values", ())
-        is_plain = one.get("operator") == "In" and len(values) == 1 and one.get("key") not in found
-        found[str(one.get("key")) if is_plain else f"requirement {number}"] = values[0] if is_plain else one
-    return found
 
 
 def _considered(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
