@@ -118,6 +118,14 @@ class Settings:
     """Pods that keep data on their node (hostPath, emptyDir on disk) may be moved; else they hold it, as with Cluster
     Autoscaler."""
 
+    bind: str = "raypipe"
+    """Who binds pods to the nodes bought for them. raypipe: as planned, before a new node is opened to the scheduler,
+    which does not know the plan; scheduler: kube-scheduler, and pods that it places otherwise may be left over."""
+
+    bind_wait_s: int = 300
+    """Seconds that a new node which is Ready is kept closed for what its pods need (GPUs show late) and for pods that
+    are still to be created; then it is opened, and the scheduler goes on. 0: it is opened at once."""
+
     dear_worker_idle_s: int = 30
     """Idle seconds after which Ray's autoscaler lets a worker go whose work a cheaper group may do; Ray's own: 60."""
 
@@ -211,6 +219,7 @@ _CHOICES = {
     "burstable": ("sustained", "list", "exclude"),
     "reserve": ("published", "eks", "gke", "aks"),
     "manage": ("all", "labelled"),
+    "bind": ("raypipe", "scheduler"),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "gap_target_fraction": (0.0, 10.0),
@@ -240,6 +249,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_usd_per_hour_added": (0.0, 1e9),
     "max_removed_fraction": (0.0, 1.0),
     "lease_s": (1.0, 3_600.0),
+    "bind_wait_s": (0, 86_400),
     "dear_worker_idle_s": (0, 2**31 - 1),
     "consolidation_saving_fraction": (0.0, 1.0),
     "moved_pod_usd_per_hour": (0.0, 1_000.0),

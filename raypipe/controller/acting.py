@@ -1,6 +1,6 @@
 """Carry a cluster's plan out, action by action, each with what it relied on.
 
-    results = carry_out(plan, writer, Karpenter(writer))
+    results = carry_out(plan, writer, Karpenter(writer), pending_pods(objects, settings), settings)
 
 Promises, on which whoever calls again and again may rely:
 
@@ -12,30 +12,64 @@ Promises, on which whoever calls again and again may rely:
   where the answer got lost it may have been done, and the next call finds out.
 * It waits for nothing but answers: nodes come up, pods are bound and nodes emptied by what is seen later (`binding`).
 
-A plan that is stale or has an error asks for nothing.
+A node is bought with the uids of the pods that it is for, and closed to the scheduler until they are bound: both are
+written here and not by the plan, because whoever buys must also open it. A plan that is stale or has an error asks for
+nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from raypipe.adapters.kubernetes.writing import ConflictError, Writer
 from raypipe.adapters.nodes import NodeBackend
+from raypipe.controller.dealing import dealt
 from raypipe.controller.removing import mark
 from raypipe.errors import ClusterError
+from raypipe.manifests.live import LivePod
+from raypipe.manifests.nodes import STARTING
 from raypipe.model.actions import Action, ActionKind, written
+from raypipe.model.meant import MEANT_PODS, Meant, meant_text
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.results import Outcome, Result
+from raypipe.settings import Settings
+
+_TAINTS = {"NodeClaim": "startupTaints", "Node": "taints"}
+"""Where each kind of object keeps the taints that its node starts with."""
 
 
-def carry_out(plan: ClusterPlan, writer: Writer, backend: NodeBackend) -> tuple[Result, ...]:
-    """Do what the plan asks for; what became of each of its actions, in order."""
+def carry_out(
+    plan: ClusterPlan,
+    writer: Writer,
+    backend: NodeBackend,
+    pods: Sequence[LivePod] = (),
+    settings: Settings | None = None,
+) -> tuple[Result, ...]:
+    """Do what the plan asks for; what became of each of its actions, in order.
+
+    pods: those that want a place now, in order. settings: `bind` says whether nodes come up closed.
+    """
     if plan.error is not None or plan.stale:
         return ()
-    return tuple(_tried(action, writer, backend) for action in plan.actions)
+    meant = dealt(plan, pods)
+    closed = (settings or Settings()).bind == "raypipe"
+    return tuple(
+        _tried(action, writer, backend, meant.get(action.object.name, {}), closed=closed) for action in plan.actions
+    )
 
 
-def _tried(action: Action, writer: Writer, backend: NodeBackend) -> Result:
+def _tried(action: Action, writer: Writer, backend: NodeBackend, meant: Mapping[str, Meant], *, closed: bool) -> Result:
     try:
-        words = _done(action, writer, backend)
+        if action.kind is ActionKind.BUY_NODE:
+            words = backend.buy(action, _ordered(action, meant, closed=closed))
+        elif action.kind is ActionKind.REMOVE_NODE:
+            words = mark(action, writer)
+        elif action.patch:
+            writer.patch(action.object, action.patch)
+            words = ""
+        else:
+            raise ClusterError(f"{action.kind} is not carried out by this version")
     except ConflictError as error:
         return Result(action=action, outcome=Outcome.SKIPPED, words=str(error))
     except ClusterError as error:
@@ -43,13 +77,12 @@ def _tried(action: Action, writer: Writer, backend: NodeBackend) -> Result:
     return Result(action=action, outcome=Outcome.DONE, words=words)
 
 
-def _done(action: Action, writer: Writer, backend: NodeBackend) -> str:
-    """Carry one action out; words to add, and ClusterError where it is not done."""
-    if action.kind is ActionKind.BUY_NODE:
-        return backend.buy(action, written(action))
-    if action.kind is ActionKind.REMOVE_NODE:
-        return mark(action, writer)
-    if action.patch:
-        writer.patch(action.object, action.patch)
-        return ""
-    raise ClusterError(f"{action.kind} is not carried out by this version")
+def _ordered(action: Action, meant: Mapping[str, Meant], *, closed: bool) -> dict[str, Any]:
+    """The object to make: the plan's, with its pods by uid, and closed to the scheduler until they are bound."""
+    one = written(action)
+    if meant:
+        one["metadata"]["annotations"][MEANT_PODS] = meant_text(meant)
+    if closed:
+        taints = one.setdefault("spec", {}).setdefault(_TAINTS[one["kind"]], [])
+        taints.append({"key": STARTING, "effect": "NoSchedule"})
+    return one

@@ -69,15 +69,15 @@ def demand_of(objects: Objects, settings: Settings) -> Demand:
     reader, left_out = pod_reader(objects), Counter[tuple[str, str]]()
     keys = Keys(objects, reader.selected)
     demand = Demand()
-    ray = _workloads(objects, reader, keys, settings, demand)
+    ray = workloads_of(objects, reader, keys, settings, demand)
     _cron_jobs(objects, reader, left_out)
     eviction = Eviction(objects, move_local_storage=settings.move_local_storage)
-    live = LivePods(objects, reader, keys, lambda pod, spec: _reason(pod, spec, settings), eviction)
+    live = LivePods(objects, reader, keys, lambda pod, spec: why_left_out(pod, spec, settings), eviction)
     live.count_all(left_out)
     for one, workload in ray:
         for name in workload.marks:  # what a set of worker groups wants is its work, and no more pods than do that
             keys.of_owner(name, one).drop_surplus()
-    demand.daemonsets = [_daemonset(one, reader) for one in objects.of("DaemonSet") if not one.deleting]
+    demand.daemonsets = [read_daemonset(one, reader) for one in objects.of("DaemonSet") if not one.deleting]
     for key in keys:
         demand.groups += _groups(key, keys, left_out)
     demand.groups.sort(key=lambda group: group.key)
@@ -96,7 +96,7 @@ def demand_of(objects: Objects, settings: Settings) -> Demand:
     return demand
 
 
-def _workloads(
+def workloads_of(
     objects: Objects, reader: PodReader, keys: Keys, settings: Settings, demand: Demand
 ) -> list[tuple[KubeObject, RayWorkload]]:
     """Note what is wanted in the keys; the Ray objects with what they want."""
@@ -115,7 +115,7 @@ def _workloads(
         for template in wanted:
             key = keys.of_owner(template.key, one)
             key.template, key.wanted, key.own = template.spec, template.wanted, dict(template.own)
-            key.closed = template.held or _reason(template.raw, template.spec, settings)
+            key.closed = template.held or why_left_out(template.raw, template.spec, settings)
             key.gang = _gang_of(one, template)
         if one.kind in RAY_KINDS:
             for name in workload.marks:
@@ -147,7 +147,7 @@ def _gang_of(one: KubeObject, template: Template) -> str | None:
     return f"PodGroup/{one.namespace}/{name}" if name is not None else None
 
 
-def _reason(pod: Field, spec: PodSpec, settings: Settings) -> str | None:
+def why_left_out(pod: Field, spec: PodSpec, settings: Settings) -> str | None:
     """Why a pod or a template's pods are not planned, as far as they say it themselves."""
     reason = left_out(pod, settings)
     if reason is None and pod.plain("spec", "schedulingGates") and pod.get("spec", "schedulingGates").items():
@@ -174,7 +174,7 @@ def _has_one(present: object, wanted: Iterable[str]) -> bool:
     return any(str(present.get(key, "")).lower() == value.lower() for key, value in wanted.items())
 
 
-def _daemonset(one: KubeObject, reader: PodReader) -> DaemonSet:
+def read_daemonset(one: KubeObject, reader: PodReader) -> DaemonSet:
     template = one.spec.get("template")
     spec = reader.spec(template, one.namespace)
     added = DAEMONSET_TOLERATIONS

@@ -46,10 +46,39 @@ class _Awaited:
     pod: str
 
 
-class LivePods:
-    """One pass over the pods, and over the nodes for those on their way."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePod:
+    """A live pod that plans place, by the key that they call it.
 
-    def __init__(self, objects: Objects, reader: PodReader, keys: Keys, reason: Reason, eviction: Eviction) -> None:
+    node: where it is bound, or None. awaited: some node was bought for it by its uid.
+    """
+
+    key: str
+    uid: str
+    namespace: str
+    name: str
+    node: str | None
+    awaited: bool
+
+
+class LivePods:
+    """One pass over the pods, and over the nodes for those on their way.
+
+    named: the pods that plans place, one by one, where they were asked for; plans need counts alone.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        reader: PodReader,
+        keys: Keys,
+        reason: Reason,
+        eviction: Eviction,
+        *,
+        named: bool = False,
+    ) -> None:
+        self.named: list[LivePod] = []
+        self._is_naming = named
         self._objects = objects
         self._reader = reader
         self._keys = keys
@@ -125,6 +154,8 @@ class LivePods:
         reason = self._reason(one.root, spec)
         spec = self._keys.settled(key, spec)
         name, mark = self._keys.spelt(key, spec), self._keys.kept(spec)
+        if self._is_naming and reason is None:
+            self._name(one, name, node)
         if node is not None:
             key.bound += 1
             planned = reason not in STAYS_ON_ITS_NODE
@@ -139,6 +170,19 @@ class LivePods:
             key.members[one.name] = Member(replica=one.label(REPLICA) or "", waits=waits)
         if one.uid in self._awaited and (node is not None or reason is None):
             self._seen[one.uid] = _Awaited(key, name, mark, node, one.name)
+
+    def _name(self, one: KubeObject, key: str, node: str | None) -> None:
+        if one.uid is not None:
+            self.named.append(
+                LivePod(
+                    key=key,
+                    uid=one.uid,
+                    namespace=one.namespace,
+                    name=one.name,
+                    node=node,
+                    awaited=one.uid in self._awaited,
+                )
+            )
 
     def _name_gang(self, one: KubeObject, key: Key) -> None:
         """Pods name their PodGroup themselves where no template does: KAI's grouper annotates pods alone."""

@@ -31,11 +31,17 @@ class Meant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     count: Count = 0
 
 
-def meant_text(counts: Mapping[str, int]) -> str:
-    """The annotation for so many pods of each key.
+NOBODY = "{}"
+"""The annotation of a node whose pods are bound or given up: its claim still names them."""
+
+
+def meant_text(counts: Mapping[str, int | Meant]) -> str:
+    """The annotation for so many pods of each key, or for these.
 
     >>> meant_text({"Deployment/a/web": 2, "Deployment/a/db": 1})
     '{"Deployment/a/db":1,"Deployment/a/web":2}'
+    >>> meant_text({"Deployment/a/web": Meant(uids=("6f1c",), count=1)})
+    '{"Deployment/a/web":{"count":1,"uids":["6f1c"]}}'
     """
     return msgspec.json.encode(counts, order="sorted").decode()
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import raypipe
-from raypipe.adapters.kubernetes import Server, Writer
+from raypipe.adapters.kubernetes import Observer, Server, Writer, look
 from raypipe.adapters.nodes import Karpenter
 from raypipe.controller.acting import carry_out
+from raypipe.controller.binding import Taken, binding_steps, take
+from raypipe.manifests.pending import objects_in, pending_pods
 from raypipe.model.plan import ClusterPlan, PlannedNode
-from raypipe.model.results import Outcome
+from raypipe.model.results import Outcome, Result
+from raypipe.settings import Settings
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.karpenter import NODE_CLASS
-from tests.e2e.objects import condition, deployment
+from tests.e2e.objects import condition, daemon_set, deployment
 from tests.e2e.processes import until
 from tests.e2e.rig import Rig
 
@@ -34,6 +40,7 @@ clusters:
   nodes: karpenter
   nodeClass: {{group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}}
 """
+DEFAULT = Settings()
 ASKED = ("node.kubernetes.io/instance-type", "topology.kubernetes.io/zone", "karpenter.sh/capacity-type")
 
 
@@ -72,26 +79,70 @@ def labels_of(one: Object) -> tuple[str, ...]:
     return tuple(one["metadata"]["labels"][name] for name in ASKED)
 
 
-def test_a_plan_is_bought_as_planned_its_pods_run_there_and_twice_is_once(
+def bought(cluster: Cluster, plan: ClusterPlan, writer: Writer, settings: Settings = DEFAULT) -> tuple[Result, ...]:
+    """Carry the plan out for the pods that wait now."""
+    pods = pending_pods(objects_in(look([cluster.name])[cluster.name]), settings)
+    return carry_out(plan, writer, Karpenter(writer), pods, settings)
+
+
+@contextmanager
+def brought_up(cluster: Cluster, writer: Writer, settings: Settings = DEFAULT) -> Iterator[Callable[[], list[Taken]]]:
+    """A function that takes the steps that are due, for as long as there are any, and tells of them."""
+    with Observer(Server(cluster.name)) as observer:
+        until(lambda: observer.seen().error is None, 20, "everything is listed")
+        taken: list[Taken] = []
+
+        def settle() -> list[Taken]:
+            def is_settled() -> bool:
+                steps = binding_steps(objects_in(observer.seen()), settings, datetime.now(UTC))
+                due = [step for step in steps if step.binds or step.nominated or step.patch]
+                taken.extend(take(due, writer))
+                claims = cluster.api.items("karpenter.sh/v1", "NodeClaim")
+                return not steps and all(condition(one, "Initialized") == "True" for one in claims)
+
+            until(is_settled, 60, "all nodes are open")
+            return taken
+
+        yield settle
+
+
+def test_a_plan_is_bought_as_planned_its_pods_bound_there_and_twice_is_once(
     cluster: Cluster, fleet: Path, writer: Writer
 ) -> None:
-    web = deployment("web", 3, cpu="700m", memory="1Gi")
-    cluster.api.create(web)
-    waiting(cluster, 3)
+    cluster.api.create(
+        daemon_set("agent"), deployment("web", 3, cpu="700m", memory="1Gi"), deployment("db", 2, cpu="1900m")
+    )
+    waiting(cluster, 5)
     plan = planned(fleet)
-    first = carry_out(plan, writer, Karpenter(writer))
-    again = carry_out(plan, writer, Karpenter(writer))
+    first, again = bought(cluster, plan, writer), bought(cluster, plan, writer)
     assert [(one.outcome, one.words) for one in first] == [(Outcome.DONE, "")] * len(plan.nodes)
     assert [(one.outcome, one.words) for one in again] == [(Outcome.DONE, "bought before")] * len(plan.nodes)
     claims = {one["metadata"]["name"]: one for one in cluster.api.items("karpenter.sh/v1", "NodeClaim")}
     assert sorted(claims) == [node.name for node in plan.nodes]
-    cluster.api.wait(web, lambda found: found["status"].get("readyReplicas") == 3, within_s=30)
+    with brought_up(cluster, writer) as settle:
+        taken = settle()
+    assert {one.words for one in taken} == {""}
+    assert sum(one.bound for one in taken) == 5
     for node in plan.nodes:
         claim = cluster.api.wait(claims[node.name], lambda found: condition(found, "Initialized") == "True")
         made = cluster.api.get({"apiVersion": "v1", "kind": "Node", "metadata": {"name": claim["status"]["nodeName"]}})
         assert labels_of(made) == offering(node)
-        on_it = cluster.api.items("v1", "Pod", fieldSelector=f"spec.nodeName={made['metadata']['name']}")
-        assert len(on_it) == sum(node.pods.values())
+        assert "unschedulable" not in made["spec"]
+        assert "taints" not in made["spec"]
+        assert made["metadata"]["annotations"]["raypipe.io/pods"] == "{}"
+        assert pods_on(cluster, made["metadata"]["name"]) == node.pods
+    for one in (deployment("web", 3), deployment("db", 2)):
+        cluster.api.wait(one, lambda found: found["status"].get("readyReplicas") == found["spec"]["replicas"])
+    assert planned(fleet).actions == ()
+
+
+def pods_on(cluster: Cluster, node: str) -> dict[str, int]:
+    """Pods of Deployments on a node, as plans count them."""
+    names = [
+        one["metadata"]["labels"]["app"]
+        for one in cluster.api.items("v1", "Pod", fieldSelector=f"spec.nodeName={node}")
+    ]
+    return {f"Deployment/default/{name}": names.count(name) for name in sorted(set(names)) if name != "agent"}
 
 
 def test_a_name_that_another_decision_has_taken_is_not_bought_under(
@@ -101,12 +152,14 @@ def test_a_name_that_another_decision_has_taken_is_not_bought_under(
     waiting(cluster, 1)
     plan = planned(fleet)
     (buy,) = plan.actions
-    carry_out(plan, writer, Karpenter(writer))
-    cluster.api.patch(
-        {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": {"name": buy.object.name}},
-        {"metadata": {"annotations": {"raypipe.io/decision": "0123456789ab"}}},
-    )
-    (result,) = carry_out(plan, writer, Karpenter(writer))
+    bought(cluster, plan, writer)
+    claim = {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": {"name": buy.object.name}}
+    uids = [one["metadata"]["uid"] for one in cluster.api.items("v1", "Pod")]
+    assert json.loads(cluster.api.get(claim)["metadata"]["annotations"]["raypipe.io/pods"]) == {
+        "Deployment/default/web": {"uids": uids, "count": 0}
+    }
+    cluster.api.patch(claim, {"metadata": {"annotations": {"raypipe.io/decision": "0123456789ab"}}})
+    (result,) = bought(cluster, plan, writer)
     assert (result.outcome, result.words) == (
         Outcome.FAILED,
         f"NodeClaim {buy.object.name} exists, of decision 0123456789ab",
