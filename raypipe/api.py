@@ -70,7 +70,7 @@ def read(
 
     base = _overridden(None, settings)
     contexts = (context,) if isinstance(context, str) else tuple(context)
-    seen: list[str] = []
+    seen: dict[str, Observed] = {}
     fleet = read_paths(
         paths,
         contexts=contexts,
@@ -80,17 +80,26 @@ def read(
         region=region,
         strict=strict,
     )
-    return dataclasses.replace(fleet, observed_at=_now()) if seen else fleet
+    return dataclasses.replace(_with_groups(fleet, seen), observed_at=_now()) if seen else fleet
 
 
-def _look(seen: list[str], contexts: Sequence[str]) -> Mapping[str, Observed]:
+def _with_groups(fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> FleetSnapshot:
+    """The fleet with the node groups of the clusters that grow such groups."""
+    from raypipe.adapters.nodes.node_groups import look_at_groups
+
+    clusters = tuple(look_at_groups(one, seen[one.context]) if one.context in seen else one for one in fleet.clusters)
+    return dataclasses.replace(fleet, clusters=clusters)
+
+
+def _look(seen: dict[str, Observed], contexts: Sequence[str]) -> Mapping[str, Observed]:
     """Look at live clusters, and note that somebody did; whoever has none pays nothing for the client's import."""
     if not contexts:
         return {}
     from raypipe.adapters.kubernetes import look
 
-    seen += contexts
-    return look(contexts)
+    found = look(contexts)
+    seen.update(found)
+    return found
 
 
 def _now() -> str:
