@@ -87,7 +87,9 @@ def _with_groups(fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> FleetSna
     """The fleet with the node groups of the clusters that grow such groups."""
     from raypipe.adapters.nodes.node_groups import look_at_groups
 
-    clusters = tuple(look_at_groups(one, seen[one.context]) if one.context in seen else one for one in fleet.clusters)
+    clusters = tuple(
+        one if (there := seen.get(one.context or "")) is None else look_at_groups(one, there) for one in fleet.clusters
+    )
     return dataclasses.replace(fleet, clusters=clusters)
 
 
