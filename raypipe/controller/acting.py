@@ -36,7 +36,7 @@ from raypipe.model.results import Outcome, Result
 from raypipe.settings import Settings
 
 _TAINTS = {"NodeClaim": "startupTaints", "Node": "taints"}
-"""Where each kind of object keeps the taints that its node starts with."""
+"""Where each kind of object keeps the taints that its node starts with; a group's nodes have those of the group."""
 
 
 def carry_out(
@@ -82,7 +82,7 @@ def _ordered(action: Action, meant: Mapping[str, Meant], *, closed: bool) -> dic
     one = written(action)
     if meant:
         one["metadata"]["annotations"][MEANT_PODS] = meant_text(meant)
-    if closed:
-        taints = one.setdefault("spec", {}).setdefault(_TAINTS[one["kind"]], [])
+    if closed and one["kind"] in _TAINTS:
+        taints = one["spec"].setdefault(_TAINTS[one["kind"]], [])
         taints.append({"key": STARTING, "effect": "NoSchedule"})
     return one

@@ -24,7 +24,7 @@ from raypipe.manifests.regions import DEFAULT_PROVIDER, DEFAULT_REGION, PROVIDER
 from raypipe.manifests.requirements import requirements
 from raypipe.manifests.set_aside import MOST_ROUNDS, without
 from raypipe.manifests.sources import Source
-from raypipe.model.nodes import Standby
+from raypipe.model.nodes import KARPENTER, KWOK, NODE_GROUPS, PRINT, Standby
 from raypipe.model.plan import Note
 from raypipe.model.requirements import gpu_name
 from raypipe.model.snapshot import ClusterSnapshot
@@ -32,7 +32,7 @@ from raypipe.settings import Settings, with_overrides
 
 ARCHS = ("amd64", "arm64", "amd64+arm64", "amd64|arm64", "arm64|amd64")
 PACKINGS = ("joint", "shared", "dedicated")
-BACKENDS = ("karpenter", "kwok", "node-groups", "print")
+BACKENDS = (KARPENTER, KWOK, NODE_GROUPS, PRINT)
 CAPACITY_TYPES = ("spot", "on-demand", "reserved")
 MOST_SLICES = 64
 MOST_STANDBY = 10_000
@@ -155,7 +155,7 @@ def _with_objects(
     has_karpenter = bool(pools or objects.of("NodeClaim") or "NodeClaim" in served)
     return replace(
         declared,
-        nodes_backend=declared.nodes_backend or ("karpenter" if has_karpenter else "print"),
+        nodes_backend=declared.nodes_backend or (KARPENTER if has_karpenter else PRINT),
         node_pools=pools,
         nodes=tuple(read_node(one) for one in machines_of(objects)),
         daemonsets=tuple(demand.daemonsets),

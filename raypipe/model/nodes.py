@@ -129,8 +129,9 @@ class Unavailable:
     capacity_type: str
 
 
-NODE_GROUPS = "node-groups"
-"""The backend of nodes (`ClusterSnapshot.nodes_backend`) that grows groups of like nodes."""
+KARPENTER, KWOK, NODE_GROUPS, PRINT = "karpenter", "kwok", "node-groups", "print"
+"""The backends of nodes (`ClusterSnapshot.nodes_backend`): by claims, by Node objects that are simulated, by groups of
+like nodes that grow, and by a person who is shown what to buy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

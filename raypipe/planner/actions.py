@@ -12,6 +12,7 @@ from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
 from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.workloads import RayObject
 from raypipe.planner.decide import Decision, Removed
+from raypipe.planner.nodes import Placement
 from raypipe.planner.patches import Change, Operation, annotation_change, json_patch
 from raypipe.planner.purchases import purchases
 from raypipe.planner.refusals import gang_is_out
@@ -27,7 +28,11 @@ _RESUME = {"RayJob": ActionKind.RESUME_RAY_JOB, "RayCluster": ActionKind.RESUME_
 
 
 def actions(
-    decision: Decision, nodes: Sequence[PlannedNode], unplaced: Sequence[Unplaced], removed: Sequence[Removed] = ()
+    decision: Decision,
+    nodes: Sequence[PlannedNode],
+    placement: Placement,
+    unplaced: Sequence[Unplaced],
+    removed: Sequence[Removed] = (),
 ) -> tuple[tuple[Action, ...], tuple[Note, ...]]:
     """Actions in the order in which they are carried out, and notes on what cannot be.
 
@@ -36,7 +41,7 @@ def actions(
     if decision.scope is not Scope.PENDING:
         return (), ()
     suspend, resume, notes = _ray_actions(decision, unplaced)
-    buy = purchases(decision, nodes)
+    buy = purchases(decision, nodes, placement)
     remove = [_remove(decision, one) for one in removed]
     return (*suspend, *group_actions(decision), *buy, *resume, *remove), tuple(notes)
 

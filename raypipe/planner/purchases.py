@@ -1,4 +1,6 @@
-"""Nodes to buy, each as what the cluster's backend takes: a Karpenter NodeClaim, or one more node of a node group.
+"""Nodes to buy, each as what the cluster's backend takes.
+
+That is a Karpenter NodeClaim (printed ones, too), a simulated Node of KWOK's, or one more node of a node group.
 
 Whatever it is, it is called as the node is planned, and carries the cluster, the decision and the pods it is bought
 for, so that to carry it out twice buys once.
@@ -7,25 +9,34 @@ for, so that to carry it out twice buys once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
 from raypipe.model.meant import MEANT_PODS, meant_text
-from raypipe.model.nodes import NODE_GROUPS, Buyable
+from raypipe.model.nodes import KWOK, NODE_GROUPS, Buyable, Offering
 from raypipe.model.plan import PlannedNode
-from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
+from raypipe.model.requirements import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.planner.decide import Decision
+from raypipe.planner.nodes import Placement
+from raypipe.quantities import format_quantity
+
+SIMULATED = {"kwok.x-k8s.io/node": "fake"}
+"""How KWOK knows a node that it is to keep Ready."""
 
 NEVER = "Never"
 """A NodeClaim that does not say when it expires is drained after 30 days."""
 
 
-def purchases(decision: Decision, nodes: Sequence[PlannedNode]) -> Iterator[Action]:
+def purchases(decision: Decision, nodes: Sequence[PlannedNode], placement: Placement) -> Iterator[Action]:
     """One action a node that is bought, in the plan's order."""
     bought = [node for node in nodes if not node.existing]
     if decision.cluster.nodes_backend == NODE_GROUPS:
         grown = _grown(decision.cluster.buyable or ())
         return (_growth(decision, node, next(grown[_kind(node)])) for node in bought)
+    if decision.cluster.nodes_backend == KWOK:
+        sold = {one.name: decision.supply.offerings[one.offering] for one in placement.bought}
+        return (_simulated(decision, node, sold[node.name]) for node in bought)
     return (_claim(decision, node) for node in bought)
 
 
@@ -46,6 +57,20 @@ def _claim(decision: Decision, node: PlannedNode) -> Action:
     if node_class := _node_class(decision, node.pool):
         spec["nodeClassRef"] = node_class
     return _bought(decision, node, "NodeClaim", spec, {"exists": False})
+
+
+def _simulated(decision: Decision, node: PlannedNode, offering: Offering) -> Action:
+    """A Node that says of itself what a machine of the offering would: nobody launches it, KWOK keeps it Ready."""
+    allocatable = {name: format_quantity(amount, name) for name, amount in sorted(offering.allocatable.items())}
+    capacity = {name: format_quantity(amount, name) for name, amount in sorted(offering.capacity.items())}
+    taints = [{"key": one.key, "value": one.value, "effect": one.effect} for one in offering.taints]
+    action = _bought(decision, node, "Node", {"taints": taints}, {"exists": False})
+    metadata = action.set["metadata"]
+    labels = {**offering.labels, HOSTNAME: node.name, **metadata["labels"]}
+    annotations = {**metadata["annotations"], **SIMULATED}
+    status = {"capacity": {**allocatable, **capacity}, "allocatable": allocatable}
+    metadata = {"labels": labels, "annotations": annotations}
+    return replace(action, set={"metadata": metadata, "spec": action.set["spec"], "status": status})
 
 
 def _growth(decision: Decision, node: PlannedNode, grown: tuple[Buyable, int]) -> Action:

@@ -64,7 +64,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
     nodes = planned_nodes(decision, placement, without=spared.idle, wished="preferences" in chosen.terms)
     unplaced = refusals(decision)
     removed = (*idle_nodes(decision, spared.idle), *decision.given_back)
-    to_do, ray_notes = actions(decision, nodes, unplaced, removed)
+    to_do, ray_notes = actions(decision, nodes, placement, unplaced, removed)
     rooms = [room for number, room in enumerate(decision.supply.nodes) if number not in spared.idle]
     there = sum(room.existing.usd_nanos_per_hour or 0 for room in rooms)
     before = there + sum(one.usd_nanos or 0 for one in removed)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raypipe.model.actions import Action, ActionKind, action_id
-from raypipe.model.nodes import NODE_GROUPS
+from raypipe.model.nodes import KWOK, NODE_GROUPS
 from raypipe.model.plan import ClusterPlan, PlannedNode
-from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
+from raypipe.model.requirements import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, NODEPOOL, OWN_CLUSTER, ZONE
 from raypipe.validation.ground import Ground
 
 
@@ -25,8 +25,8 @@ def purchase_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
             yield f"{action.kind} of {action.object.name}: its id {action.id} is not that of the decision"
         node = nodes.get(action.object.name)
         if action.kind is ActionKind.BUY_NODE and node is not None:
-            is_grown = ground.cluster.nodes_backend == NODE_GROUPS
-            asked = _growth(action, node, ground) if is_grown else _claim(action, node, ground)
+            check = {NODE_GROUPS: _growth, KWOK: _simulated}.get(ground.cluster.nodes_backend, _claim)
+            asked = check(action, node, ground)
             for text in (*_carried(action, node, plan, ground), *asked):
                 yield f"BuyNode {node.name}: {text}"
     sizes = Counter(
@@ -44,8 +44,11 @@ def _carried(action: Action, node: PlannedNode, plan: ClusterPlan, ground: Groun
     metadata = _mapping(action.set, "metadata")
     annotations = _mapping(metadata, "annotations")
     labels = {OWN_CLUSTER: ground.cluster.name} | ({NODEPOOL: node.pool} if node.pool is not None else {})
+    stated_labels = _mapping(metadata, "labels")
+    if action.object.kind == "Node":  # which carries those of its machine, too
+        stated_labels = {name: text for name, text in stated_labels.items() if name in labels}
     for name, stated, true in (
-        ("labels", _mapping(metadata, "labels"), labels),
+        ("labels", stated_labels, labels),
         ("decision", annotations.get("raypipe.io/decision"), plan.decision_id),
         ("pods", _counts(annotations.get("raypipe.io/pods")), dict(node.added)),
     ):
@@ -70,6 +73,26 @@ def _claim(action: Action, node: PlannedNode, ground: Ground) -> Iterator[str]:
     ):  # fmt: skip
         if stated != true:
             yield f"{name} say {stated}, the node {true}"
+
+
+def _simulated(action: Action, node: PlannedNode, ground: Ground) -> Iterator[str]:
+    """Whether the Node says of itself what the plan says of it."""
+    del ground
+    if (action.object.kind, action.object.namespace) != ("Node", None):
+        yield f"is of a {action.object.kind} in {action.object.namespace}"
+    if dict(action.precondition) != {"exists": False}:
+        yield f"relies on {dict(action.precondition)}"
+    labels = _mapping(_mapping(action.set, "metadata"), "labels")
+    shown = _mapping(_mapping(action.set, "status"), "allocatable")
+    for name, stated, true in (
+        ("hostname", labels.get(HOSTNAME), node.name),
+        ("instance type", labels.get(INSTANCE_TYPE), node.instance_type),
+        ("zone", labels.get(ZONE), node.zone),
+        ("capacity type", labels.get(CAPACITY_TYPE), node.capacity_type),
+        ("allocatable", {key: shown.get(key, "0") for key in node.allocatable}, dict(node.allocatable)),
+    ):
+        if stated != true:
+            yield f"{name} says {stated}, the node {true}"
 
 
 def _growth(action: Action, node: PlannedNode, ground: Ground) -> Iterator[str]:

@@ -12,7 +12,7 @@ import pytest
 
 import raypipe
 from raypipe.adapters.kubernetes import Observer, Server, Writer, look
-from raypipe.adapters.nodes import Karpenter
+from raypipe.adapters.nodes import Karpenter, Kwok, NodeBackend
 from raypipe.controller.acting import carry_out
 from raypipe.controller.binding import Taken, binding_steps, take
 from raypipe.manifests.pending import objects_in, pending_pods
@@ -37,7 +37,7 @@ clusters:
   provider: aws
   region: us-east-1
   zones: [us-east-1a, us-east-1b]
-  nodes: karpenter
+  nodes: {nodes}
   nodeClass: {{group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}}
 """
 DEFAULT = Settings()
@@ -48,7 +48,7 @@ ASKED = ("node.kubernetes.io/instance-type", "topology.kubernetes.io/zone", "kar
 def fleet(rig: Rig, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("KUBECONFIG", str(rig.kubeconfig([cluster])))
     path = tmp_path / "fleet.yaml"
-    path.write_text(FLEET.format(name=cluster.name), encoding="utf-8")
+    path.write_text(FLEET.format(name=cluster.name, nodes="karpenter"), encoding="utf-8")
     cluster.api.apply(NODE_CLASS)
     return path
 
@@ -79,14 +79,14 @@ def labels_of(one: Object) -> tuple[str, ...]:
     return tuple(one["metadata"]["labels"][name] for name in ASKED)
 
 
-def bought(cluster: Cluster, plan: ClusterPlan, writer: Writer, settings: Settings = DEFAULT) -> tuple[Result, ...]:
+def bought(cluster: Cluster, plan: ClusterPlan, writer: Writer, backend: NodeBackend | None = None) -> list[Result]:
     """Carry the plan out for the pods that wait now."""
-    pods = pending_pods(objects_in(look([cluster.name])[cluster.name]), settings)
-    return carry_out(plan, writer, Karpenter(writer), pods, settings)
+    pods = pending_pods(objects_in(look([cluster.name])[cluster.name]), DEFAULT)
+    return list(carry_out(plan, writer, backend or Karpenter(writer), pods, DEFAULT))
 
 
 @contextmanager
-def brought_up(cluster: Cluster, writer: Writer, settings: Settings = DEFAULT) -> Iterator[Callable[[], list[Taken]]]:
+def brought_up(cluster: Cluster, writer: Writer) -> Iterator[Callable[[], list[Taken]]]:
     """A function that takes the steps that are due, for as long as there are any, and tells of them."""
     with Observer(Server(cluster.name)) as observer:
         until(lambda: observer.seen().error is None, 20, "everything is listed")
@@ -94,7 +94,7 @@ def brought_up(cluster: Cluster, writer: Writer, settings: Settings = DEFAULT) -
 
         def settle() -> list[Taken]:
             def is_settled() -> bool:
-                steps = binding_steps(objects_in(observer.seen()), settings, datetime.now(UTC))
+                steps = binding_steps(objects_in(observer.seen()), DEFAULT, datetime.now(UTC))
                 due = [step for step in steps if step.binds or step.nominated or step.patch]
                 taken.extend(take(due, writer))
                 claims = cluster.api.items("karpenter.sh/v1", "NodeClaim")
@@ -164,3 +164,22 @@ def test_a_name_that_another_decision_has_taken_is_not_bought_under(
         Outcome.FAILED,
         f"NodeClaim {buy.object.name} exists, of decision 0123456789ab",
     )
+
+
+def test_simulated_nodes_are_what_the_plan_says_of_them(cluster: Cluster, fleet: Path, writer: Writer) -> None:
+    fleet.write_text(FLEET.format(name=cluster.name, nodes="kwok"), encoding="utf-8")
+    cluster.api.create(daemon_set("agent"), deployment("web", 3, cpu="700m"), deployment("gpu", 1, cpu="3"))
+    waiting(cluster, 4)
+    plan = planned(fleet)
+    results = bought(cluster, plan, writer, Kwok(writer)) + bought(cluster, plan, writer, Kwok(writer))
+    assert {one.outcome for one in results} == {Outcome.DONE}
+    with brought_up(cluster, writer) as settle:
+        assert sum(one.bound for one in settle()) == 4
+    assert {one["metadata"]["name"]: labels_of(one) for one in cluster.api.items("v1", "Node")} == {
+        node.name: offering(node) for node in plan.nodes
+    }
+    for node in plan.nodes:
+        assert pods_on(cluster, node.name) == node.pods
+    after = planned(fleet)
+    assert (after.actions, after.usd_per_hour.before) == ((), plan.usd_per_hour.after)
+    assert all(Kwok(writer).give_back(node.name, None) for node in plan.nodes)

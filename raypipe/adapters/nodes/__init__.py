@@ -6,5 +6,7 @@ buys once, also where a loop was killed in between, and says nothing of its own 
 
 from raypipe.adapters.nodes.backend import NodeBackend, TakenNameError
 from raypipe.adapters.nodes.karpenter import Karpenter
+from raypipe.adapters.nodes.kwok import Kwok
+from raypipe.adapters.nodes.printed import Printed
 
-__all__ = ["Karpenter", "NodeBackend", "TakenNameError"]
+__all__ = ["Karpenter", "Kwok", "NodeBackend", "Printed", "TakenNameError"]

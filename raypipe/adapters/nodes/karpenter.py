@@ -8,12 +8,13 @@ from typing import Any
 from raypipe.adapters.kubernetes.writing import Writer
 from raypipe.adapters.nodes.backend import create_once
 from raypipe.model.actions import Action, ObjectRef
+from raypipe.model.nodes import KARPENTER
 
 
 class Karpenter:
     """Buys by making a NodeClaim, gives back by deleting it."""
 
-    name = "karpenter"
+    name = KARPENTER
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
