@@ -144,6 +144,24 @@ StateDir = Annotated[
         help="A folder for what a plan hands on to the next: it is quicker where little has changed.",
     ),
 ]
+LoopContexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        show_default=False,
+        help="A live cluster by its kubeconfig context (repeat it); in-cluster: the one that this runs in.",
+    ),
+]
+LoopState = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="DIR|configmap:NS/NAME",
+        show_default=False,
+        help="What outlives the loop: a folder, or a ConfigMap of the first cluster. Lost state costs time alone.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -152,7 +170,7 @@ def about(
 ) -> None:
     """raypipe plans the cheapest Kubernetes capacity for Ray and vLLM workloads and proves how close to optimal it is.
 
-    It reads manifests or live clusters, changes nothing, and prints a plan.
+    It reads manifests or live clusters and prints a plan; it changes nothing unless it is run with --apply.
 
     \b
     raypipe plan examples/fleet                       the plan of a fleet, as a table
@@ -160,6 +178,7 @@ def about(
     raypipe plan --context prod                       … of a live cluster, and what it costs now
     raypipe explain plan.json Deployment/shop/web     why these nodes, why not cheaper
     raypipe prices --cpu 4 --memory 16Gi              what a shape costs
+    raypipe run --context prod --apply                the loop: watch, plan and act
     raypipe status --state .raypipe                   what a loop sees, does and waits for
     """
     if version:
@@ -401,6 +420,98 @@ def explain(
 
     _writable(out)
     _deliver_data(explaining.answers(_saved_plan(plan), about), explaining.render, output, out)
+
+
+@app.command()
+def run(
+    paths: Paths = None,
+    context: LoopContexts = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Carry decisions out. Without, everything is a dry run: nothing is written.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="One cycle, and end.")] = False,
+    state: LoopState = None,
+    audit: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="Append a line of JSON for each decision.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", show_default=False, help="Serve /metrics, /healthz and /readyz there."),
+    ] = None,
+    quiet: Quiet = False,
+    catalog: CatalogDir = None,
+    settings: SettingsFile = None,
+    provider: Provider = None,
+    region: Region = None,
+    executor: ExecutorName = "auto",
+    address: Address = None,
+) -> None:
+    """Watch live clusters, plan whenever they change, and with --apply carry plans out, until Ctrl-C.
+
+    It may be ended and started at any moment, by a kill too: what is under way is seen in the clusters. One loop at a
+    time acts on a cluster; others wait for its Lease. `raypipe pause` stops all that share the --state.
+
+    \b
+    raypipe run --context prod                              a dry run: what it would do
+    raypipe run --context prod --apply --state .raypipe
+    raypipe run fleet.yaml --apply --state configmap:raypipe/state
+    raypipe run --context prod --apply --once
+    """
+    from raypipe import api
+    from raypipe.controller import service
+    from raypipe.controller.start import Options
+
+    api.executor_called(executor)
+    options = Options(
+        paths=tuple(paths or ()),
+        contexts=tuple(context or ()),
+        settings=api.load_settings(settings),
+        provider=provider,
+        region=region,
+        catalog=catalog,
+        executor=executor,
+        address=address,
+        state=state,
+        acts=apply,
+    )
+
+    def say(line: str) -> None:
+        if not quiet:
+            streams.print_result(line + "\n")
+
+    outside = service.Outside(say=say, complain=streams.tell, audit=audit, listen=listen)
+    raise typer.Exit(service.serve(options, outside, once=once))
+
+
+@app.command()
+def pause(state: LoopState = None, context: LoopContexts = None) -> None:
+    """Stop acting, for every loop that shares the state, within one cycle; they go on to watch and to report.
+
+    \b
+    raypipe pause --state .raypipe
+    raypipe pause --state configmap:raypipe/state --context prod
+    """
+    from raypipe.controller import service
+
+    streams.tell(service.pause(_stated(state, "pause"), tuple(context or ())))
+
+
+@app.command()
+def resume(state: LoopState = None, context: LoopContexts = None) -> None:
+    """Act again after `raypipe pause`.
+
+    \b
+    raypipe resume --state .raypipe
+    """
+    from raypipe.controller import service
+
+    streams.tell(service.resume(_stated(state, "resume"), tuple(context or ())))
+
+
+def _stated(state: str | None, command: str) -> str:
+    if state is None:
+        raise SettingsError(f"{command}: name the --state of the loop; see --help")
+    return state
 
 
 @app.command()

@@ -46,15 +46,19 @@ class Telling(Protocol):
 
     def observed(self, at: datetime, fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> None:
         """The clusters as they are now; `seen`: what their API servers told, by context."""
+        del at, fleet, seen
 
     def decided(self, at: datetime, plan: FleetPlan, seconds: float) -> None:
         """A validated plan, and how long it took; clusters that were not planned again are not in it."""
+        del at, plan, seconds
 
     def acted(self, at: datetime, plan: ClusterPlan, mode: Mode, results: Sequence[Result]) -> None:
         """What became of one cluster's plan, once a decision; without results where nothing is carried out."""
+        del at, plan, mode, results
 
     def waiting(self, at: datetime, cluster: str, waits: Sequence[Wait]) -> None:
         """All that is under way in a cluster at the end of the cycle; none where it has settled."""
+        del at, cluster, waits
 
 
 class Everybody(Telling):

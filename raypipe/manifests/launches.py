@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.manifests.nodes import CORDONED, STARTING
+from raypipe.manifests.nodes import CORDONED, REMOVING, STARTING
 from raypipe.model.nodes import Unavailable
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, OWN_CLUSTER, ZONE
 
@@ -52,6 +52,17 @@ def launches(objects: Iterable[Raw]) -> tuple[Launch, ...]:
     return tuple(sorted(found, key=lambda one: (one.name, one.kind)))
 
 
+def held_nodes(objects: Iterable[Raw]) -> frozenset[str]:
+    """Nodes that raypipe holds closed: being filled, or being emptied. Each has a next step that somebody must take."""
+    return frozenset(_part(one, "metadata")["name"] for one in objects if one.get("kind") == "Node" and _is_held(one))
+
+
+def _is_held(node: Raw) -> bool:
+    annotations = _part(node, "metadata").get("annotations") or {}
+    is_starting = any(taint.get("key") == STARTING for taint in _part(node, "spec").get("taints") or ())
+    return is_starting or CORDONED in annotations or REMOVING in annotations
+
+
 def _launch(one: Raw) -> Launch:
     labels = _labels(one)
     for requirement in _part(one, "spec").get("requirements") or ():
@@ -79,11 +90,8 @@ def _is_unregistered(claim: Raw) -> bool:
 
 def _is_unready(node: Raw, claimed: Iterable[object]) -> bool:
     """Whether a node that was made without a claim has not come up: raypipe still holds it closed for its pods."""
-    metadata, spec = _part(node, "metadata"), _part(node, "spec")
-    held = CORDONED in (metadata.get("annotations") or {})
-    held |= any(taint.get("key") == STARTING for taint in spec.get("taints") or ())
     ready = _conditions(node).get("Ready", {}).get("status") == "True"
-    return held and not ready and metadata["name"] not in claimed
+    return _is_held(node) and not ready and _part(node, "metadata")["name"] not in claimed
 
 
 def _is_own(one: Raw) -> bool:

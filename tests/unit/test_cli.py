@@ -134,7 +134,7 @@ def test_a_saved_plan_can_be_explained(tmp_path: Path, capsys: pytest.CaptureFix
     ("arguments", "said"),
     [
         pytest.param(["plam"], "Did you mean 'plan'", id="a command misspelt"),
-        pytest.param(["run", "x"], "No such command 'run'", id="a command of a later version"),
+        pytest.param(["place", "x"], "No such command 'place'", id="a command of a later version"),
         pytest.param(["plan"], "found no path, expected a fleet file", id="nothing to plan"),
         pytest.param(["plan", "x", "--scop", "whole"], "--scope", id="an option misspelt"),
         pytest.param(["plan", "x", "--policy"], "No such option: --policy", id="an option of a later version"),

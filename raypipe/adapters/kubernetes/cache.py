@@ -17,6 +17,9 @@ from raypipe.errors import ClusterError
 from raypipe.manifests.origins import Observed
 from raypipe.model.plan import Note
 
+NOT_READ_YET = "not read yet"
+"""The error of a cluster that nothing has been heard of, neither good nor bad."""
+
 
 class Cache:
     """The objects of one cluster; may be used by several threads."""
@@ -93,7 +96,7 @@ class Cache:
                 words = "\n".join(sorted({str(error) for error in errors}))
                 return Observed(context=self._context, error=words)
             if self._awaited or not self._objects:
-                return Observed(context=self._context, error=f"{self._context}: not read yet")
+                return Observed(context=self._context, error=f"{self._context}: {NOT_READ_YET}")
             return Observed(
                 context=self._context,
                 objects=tuple(one for known in self._objects.values() for one in known.values()),
