@@ -18,6 +18,7 @@ wishes over domains are rows with priced variables.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ from raypipe.packing.solver import Effort
 from raypipe.quantities import NANOS_PER_USD
 
 MOST_COLUMNS = 4_000
+MARKS_AT_ONCE = 400_000
+"""Kinds x vectors looked at together: what a processor keeps near."""
 HELD_BY_NONE = np.iinfo(np.int64).max
 """What a filling costs that no kind holds."""
 
@@ -88,17 +91,15 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
     strides = np.concatenate((np.cumprod(sizes[::-1])[::-1][1:], [1]))
     numbers = np.arange(int(np.prod(sizes)))
     vectors = (numbers[:, None] // strides[None, :]) % sizes[None, :]
-    loads = vectors @ problem.requests
     order = np.lexsort((problem.rank, problem.price))
-    order = order[problem.most[order] > 0]
+    order = order[(problem.most[order] > 0) & problem.fits[:, order].any(axis=0)]
     held: list[tuple[Ints, int, Ints]] = []
     kinds: list[Ints] = [np.zeros(0, dtype=np.int64)]
     patterns: list[Ints] = [vectors[:0]]
     whole = problem.is_ruled or problem.is_wished
-    for j in order:
-        fits = _fitting(problem, int(j), vectors, loads)
-        wanted = fits if whole else fits & _maximal(fits, vectors, sizes, strides)
-        costs = problem.cost(np.full(len(vectors), j), vectors)
+    for j, fits, maximal in _rows(problem, order, vectors, sizes, strides):
+        wanted = fits if whole else maximal
+        costs = problem.cost(np.full(len(vectors), j), vectors) if problem.is_wished else problem.price[j]
         weight, cell = problem.weights[:, j], int(problem.cell[j]) if len(problem.cell) else 0
         for other, same, least in held:
             if same == cell and (other <= weight).all():
@@ -106,8 +107,9 @@ def enumerate_fillings(problem: Problem, most: int) -> Enumeration | None:
         if problem.most[j] >= UNLIMITED:
             _remember(held, weight, cell, np.where(fits, costs, HELD_BY_NONE))
         found = np.flatnonzero(wanted[1:]) + 1
-        kinds.append(np.full(len(found), j))
-        patterns.append(vectors[found])
+        if len(found):
+            kinds.append(np.full(len(found), j))
+            patterns.append(vectors[found])
     if sum(len(found) for found in kinds) > MOST_COLUMNS:
         return None
     return Enumeration(problem=problem, kinds=np.concatenate(kinds), patterns=np.concatenate(patterns))
@@ -149,24 +151,30 @@ def _side_rows(problem: Problem, kinds: Ints, patterns: Ints) -> SideRows:
     )
 
 
-def _fitting(problem: Problem, kind: int, vectors: Ints, loads: Ints) -> Bools:
-    """Which vectors go on a node of `kind`."""
-    fits: Bools = (loads <= problem.capacity[kind]).all(axis=1)
-    fits &= ~(vectors[:, ~problem.fits[:, kind]] > 0).any(axis=1)
+def _rows(
+    problem: Problem, kinds: Ints, vectors: Ints, sizes: Ints, strides: Ints
+) -> Iterator[tuple[int, Bools, Bools]]:
+    """Each kind with the vectors that go on a node of it, and those of them with which no pod more goes, (V,) each."""
+    used = vectors > 0
+    more = [(np.flatnonzero(vectors[:, k] < sizes[k] - 1), stride) for k, stride in enumerate(strides.tolist())]
+    loads, at_once = vectors @ problem.requests, max(1, MARKS_AT_ONCE // len(vectors))
+    for first in range(0, len(kinds), at_once):
+        some = kinds[first : first + at_once]
+        fits = _fitting(problem, some, vectors, used, loads)
+        maximal = fits.copy()
+        for room, stride in more:
+            maximal[:, room] &= ~fits[:, room + stride]
+        yield from zip(some.tolist(), fits, maximal, strict=True)
+
+
+def _fitting(problem: Problem, kinds: Ints, vectors: Ints, used: Bools, loads: Ints) -> Bools:
+    """Which vectors go on a node of each of `kinds`, (kinds, V)."""
+    fits: Bools = (~problem.fits[:, kinds]).T.astype(np.float32) @ used.T.astype(np.float32) == 0
+    for r in range(loads.shape[1]):
+        fits &= loads[:, r] <= problem.capacity[kinds, r, None]
     for rule in problem.apart:
-        fits &= rule.holds(vectors, rule.most[kind])
-    if problem.slices_matter[kind]:
-        for i in np.flatnonzero(fits):
-            fits[i] = problem.slices_fit(vectors[i], kind)
+        fits &= ~rule.asked(vectors) | (vectors[:, rule.members].sum(axis=1) <= rule.most[kinds, None])
+    for i in np.flatnonzero(problem.slices_matter[kinds]):
+        for v in np.flatnonzero(fits[i]):
+            fits[i, v] = problem.slices_fit(vectors[v], int(kinds[i]))
     return fits
-
-
-def _maximal(fits: Bools, vectors: Ints, sizes: Ints, strides: Ints) -> Bools:
-    """Which fitting vectors have no fitting neighbour with one more pod."""
-    maximal = np.ones(len(fits), dtype=bool)
-    for k, stride in enumerate(strides.tolist()):
-        room = vectors[:, k] < sizes[k] - 1
-        more = np.zeros(len(fits), dtype=bool)
-        more[room] = fits[np.flatnonzero(room) + stride]
-        maximal &= ~more
-    return maximal
