@@ -150,12 +150,13 @@ class Settings:
     """Most rounds of cuts that strengthen the bound; each costs as much as the bound before. 0: none."""
 
     bound_search: int = 10_000
-    """Most work spent on a bound with whole numbers of nodes, in search nodes times pairs of pods and node kinds that
-    may go together; problems with more pairs have no such bound. 0: none has."""
+    """Most work spent on a bound with whole numbers of nodes: about as many simplex iterations. Problems with more
+    pairs of pods and node kinds that may go together have no such bound. 0: none has."""
 
     certify_search: int = 0
-    """Most work spent on a better bound once the plan is made, counted as in bound_search. 0: none; --certify takes
-    10,000,000, which is seconds for a hundred pods and minutes for thousands."""
+    """Most work spent on a better bound once the plan is made, in search nodes times pairs of pods and node kinds that
+    may go together. 0: none; --certify takes 10,000,000, which is seconds for a hundred pods and minutes for
+    thousands."""
 
     search_nodes: int = 2_000
     """Most branch-and-bound nodes of one MILP call."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.packing.arrays import Bools, Floats, Ints
+from raypipe.packing.branch import Search
 from raypipe.packing.choices import Choices
 from raypipe.packing.problem import UNLIMITED, Packing, Problem
 from raypipe.packing.solver import Branched, Effort, GrowingLp
@@ -112,13 +113,26 @@ class Aggregated:
         )
 
     def with_whole_nodes(self, opened: Bools, known: Packing | None, search_nodes: int) -> Branched | None:
-        """Search with y in whole numbers over the pairs `opened`; `known` is a way to do it."""
+        """Have HiGHS search with y in whole numbers over the pairs `opened`; `known` is a way to do it."""
+        self._open_in_bounds(opened)
+        start = None if known is None else self._start(known)
+        return self._lp.branch(self._node_column[self._node_column >= 0], start, search_nodes)
+
+    def branched(self, opened: Bools, cutoff: float, work: int) -> Branched | None:
+        """Search the same by hand for `work` simplex iterations; a packing that costs `cutoff`, $/h, is in hand."""
+        self._open_in_bounds(opened)
+        kinds = np.flatnonzero(self._node_column >= 0)
+        most = np.where(self._problem.most < UNLIMITED, self._problem.most.astype(np.float64), np.inf)[kinds]
+        prices = self._problem.price[kinds] / NANOS_PER_USD
+        return Search(self._lp, self._node_column[kinds], prices, most, cutoff).run(work)
+
+    def _open_in_bounds(self, opened: Bools) -> None:
+        """Open these pairs, and let no pair have more pods than there are."""
         self._open(opened & ~self._opened)
         self._opened = self._opened | opened
         shapes, kinds = np.nonzero(self._pair_column >= 0)
-        self._lp.bound_above(self._pair_column[shapes, kinds], self._problem.demand[shapes].astype(np.float64))
-        start = None if known is None else self._start(known)
-        return self._lp.branch(self._node_column[self._node_column >= 0], start, search_nodes)
+        most = self._problem.demand[shapes].astype(np.float64)
+        self._lp.keep_within(self._pair_column[shapes, kinds], np.zeros(len(shapes)), most)
 
     def _start(self, packing: Packing) -> Floats | None:
         """The columns of a packing; None where it uses a pair that is not opened."""

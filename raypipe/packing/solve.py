@@ -203,9 +203,8 @@ def _bounded(
     cost = packing.usd_nanos(problem) if packing is not None else 0
     if cost <= solved.bound_usd_nanos or stop():
         return solved
-    known = packing if flat is None else None
     work = settings.bound_search if flat is None else settings.bound_search // 2
-    bound = whole_nodes_bound(flat or problem, duals, cost, known, effort, work)
+    bound = whole_nodes_bound(flat or problem, duals, cost, effort, work)
     if bound <= solved.bound_usd_nanos:
         return solved
     return replace(solved, bound_usd_nanos=bound, bound_kind="aggregated-milp")

@@ -131,11 +131,10 @@ class Solution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branched:
-    """What a search gave: a proven bound, whether it came to its end, and the simplex iterations that it took."""
+    """What a search gave: a proven bound, and whether it came to its end."""
 
     bound: float
     done: bool
-    iterations: int
 
 
 @dataclass(slots=True)
@@ -224,6 +223,13 @@ class Model:
     """Whether the last solve proved that there is no solution."""
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Where a solve of a `GrowingLp` ended, as HiGHS keeps it."""
+
+    highs: Any
+
+
 class GrowingLp:
     """A covering LP that HiGHS keeps between solves: the next one starts at the basis where the last one ended."""
 
@@ -244,7 +250,9 @@ class GrowingLp:
         upper = np.concatenate((np.full(len(at_least), highspy.kHighsInf), at_most))
         none = np.zeros(0, dtype=np.int32)
         self._highs.addRows(len(lower), lower, upper, 0, none, none, np.zeros(0))
-        self._columns, self._rows = 0, len(lower)
+        self._columns, self._rows, self._iterations = 0, len(lower), 0
+        self.infeasible = False
+        """Whether the last solve proved that there is no solution."""
 
     @property
     def columns(self) -> int:
@@ -289,23 +297,48 @@ class GrowingLp:
         none = np.zeros(len(columns))
         self._highs.changeColsBounds(len(columns), columns.astype(np.int32), none, none)
 
-    def bound_above(self, columns: Ints, most: Floats) -> None:
-        """Keep columns within 0 <= v <= most."""
+    def keep_within(self, columns: Ints, least: Floats, most: Floats) -> None:
+        """Keep columns within least <= v <= most."""
         index = np.ascontiguousarray(columns, dtype=np.int32)
-        self._highs.changeColsBounds(len(index), index, np.zeros(len(index)), most)
+        self._highs.changeColsBounds(len(index), index, least, most)
 
-    def solve(self, *, anew: bool = False) -> Solution | None:
+    @property
+    def basis(self) -> Basis:
+        """Where the last solve ended."""
+        return Basis(self._highs.getBasis())
+
+    def start_at(self, basis: Basis) -> None:
+        """Begin the next solve there."""
+        self._highs.setBasis(basis.highs)
+
+    @property
+    def iterations(self) -> int:
+        """Simplex iterations so far."""
+        return self._iterations
+
+    def be_exact(self) -> None:
+        """Have the next solves call a row broken that is broken by a billionth: for bounds, as `BRANCHING`."""
+        self._highs.setOptionValue("primal_feasibility_tolerance", 1e-9)
+
+    def count_search_node(self) -> None:
+        """Count a node of a search that somebody else keeps."""
+        self._effort.search_nodes += 1
+
+    def solve(self, *, anew: bool = False, in_search: bool = False) -> Solution | None:
         """Solve it, or return None where there is no solution.
 
         anew: forget the basis; where most columns are new, presolve is worth more than an old vertex.
+        in_search: one of the LPs of a search, which as a whole is one call.
         """
         if anew:
             self._highs.clearSolver()
         self._highs.run()
-        info = self._highs.getInfo()
-        self._effort.solver_calls += 1
+        info, status = self._highs.getInfo(), self._highs.getModelStatus()
+        self._effort.solver_calls += 0 if in_search else 1
         self._effort.lp_iterations += max(0, int(info.simplex_iteration_count))
-        if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        self._iterations += max(0, int(info.simplex_iteration_count))
+        self.infeasible = status == highspy.HighsModelStatus.kInfeasible
+        if status != highspy.HighsModelStatus.kOptimal:
             return None
         solved, objective = self._highs.getSolution(), float(info.objective_function_value)
         return Solution(
@@ -332,12 +365,11 @@ class GrowingLp:
             self._highs.setSolution(known)
         self._highs.run()
         info = self._highs.getInfo()
-        iterations = max(0, int(info.simplex_iteration_count))
         self._effort.solver_calls += 1
-        self._effort.lp_iterations += iterations
+        self._effort.lp_iterations += max(0, int(info.simplex_iteration_count))
         self._effort.search_nodes += max(0, int(info.mip_node_count))
         ended, bound = self._highs.getModelStatus(), float(info.mip_dual_bound)
         done = highspy.HighsModelStatus.kOptimal
         if ended not in (done, highspy.HighsModelStatus.kSolutionLimit) or not math.isfinite(bound):
             return None
-        return Branched(bound=bound, done=ended == done, iterations=iterations)
+        return Branched(bound=bound, done=ended == done)

@@ -1,8 +1,8 @@
 """(A') The aggregated LP with whole numbers of nodes: a bound for problems of few nodes, where fractions matter most.
 
 The model of `raypipe.packing.bound` with the same cuts and y_j integer. Its dual bound is proven by branch and bound
-over what a packing in hand leaves open. With LB, π, σ and UB of the LP, Z the cost of that packing and v_j = λ scaled
-so that v_j·C_j = UB_j(π), every plan costs at least
+(`raypipe.packing.branch`) over what a packing in hand leaves open. With LB, π, σ and UB of the LP, Z the cost of that
+packing and v_j = λ scaled so that v_j·C_j = UB_j(π), every plan costs at least
 
     LB + Σ over its nodes (c_j + σ·w_j − UB_j(π))        and with a pod of shape k on a node of kind j
     LB + (c_j + σ·w_j − UB_j(π)) + (v_j·d_k + W_kj − π_k).
@@ -15,11 +15,10 @@ pods on at most n nodes none is more than 2n·1e-9 $/h too high. Fifty times tha
 (`SLACK_A_POD`, `SLACK_FRACTION`). Then the bound is rounded up to a whole multiple of the greatest common divisor of
 all prices, as every cost is one, which gives most of it back.
 
-It is asked for only where it promises much for the size of the model, since the work of the root is bounded by the size
-alone. What it promises: node by node of the LP's mix the least of rounding up and of moving the fraction to smaller
+It is asked for only where it promises much for the size of the model, since each LP takes long where it is large. What
+it promises: node by node of the LP's mix the least of rounding up and of moving the fraction to smaller
 nodes that hold all pods there, at what those are dearer. Measured: that is near what is won with GPUs (1 to 8 %, in 0.1
-to 0.4 s) and 100 pods, and next to nothing for 1,000 services (0.1 % in 2 s) and for openb. Where the root was easy,
-the search goes on.
+to 0.4 s) and 100 pods, and next to nothing for 1,000 services (0.1 % in 2 s) and for openb.
 """
 
 from __future__ import annotations
@@ -30,32 +29,28 @@ from raypipe.packing.aggregated import Aggregated
 from raypipe.packing.arrays import Bools
 from raypipe.packing.bound import Duals, node_worth
 from raypipe.packing.cuts import with_cuts
-from raypipe.packing.problem import UNLIMITED, Packing, Problem
+from raypipe.packing.problem import UNLIMITED, Problem
 from raypipe.packing.solver import Branched, Effort
 from raypipe.quantities import NANOS_PER_USD
 
 PROMISING_A_PAIR = 2e-6
 """Share of the bound that must be promised for each pair of the model: 2 % for 10,000."""
-EASY, MORE_NODES = 500, 10
-"""A search of fewer simplex iterations that came to no end is repeated with so many times its nodes."""
 SLACK_A_POD, SLACK_FRACTION = 1e-7, 1e-7
 """$/h a pod, and share of the bound, that a dual bound is lowered by."""
 
 
-def whole_nodes_bound(
-    problem: Problem, duals: Duals, cost_usd_nanos: int, known: Packing | None, effort: Effort, work: int
-) -> int:
+def whole_nodes_bound(problem: Problem, duals: Duals, cost_usd_nanos: int, effort: Effort, work: int) -> int:
     """A bound in nano-dollars by whole numbers of nodes; 0 where none is asked for or found.
 
-    cost_usd_nanos: Z, of a packing that is there; `known` where its kinds are those of the problem.
-    work: most search nodes times pairs of shape and kind.
+    cost_usd_nanos: Z, of a packing that is there.
+    work: most pairs of shape and kind, and about as many simplex iterations.
     """
     opened = open_pairs(problem, duals, cost_usd_nanos / NANOS_PER_USD)
     pairs = int(opened.sum())
     if not 0 < pairs <= work or _promised(problem, duals) < PROMISING_A_PAIR * pairs * duals.usd_per_hour:
         return 0
     model = Aggregated(with_cuts(problem, duals.cuts), effort)
-    found = _searched(model, opened, known, work // pairs)
+    found = model.branched(opened, cost_usd_nanos / NANOS_PER_USD, work)
     if found is None:
         return 0
     return min(cost_usd_nanos, proven_usd_nanos(problem, found))
@@ -65,13 +60,6 @@ def proven_usd_nanos(problem: Problem, found: Branched) -> int:
     """What a search proves of all plans that use only pairs which it left open, in nano-dollars."""
     sure = found.bound * (1 - SLACK_FRACTION) - SLACK_A_POD * float(problem.demand.sum())
     return _rounded_up(problem, int(np.floor(sure * NANOS_PER_USD)))
-
-
-def _searched(model: Aggregated, opened: Bools, known: Packing | None, search_nodes: int) -> Branched | None:
-    found = model.with_whole_nodes(opened, known, search_nodes)
-    if found is None or found.done or found.iterations > EASY:
-        return found
-    return model.with_whole_nodes(opened, known, MORE_NODES * search_nodes) or found
 
 
 def _promised(problem: Problem, duals: Duals) -> float:

@@ -32,7 +32,7 @@ def test_the_bound_is_never_above_the_optimum_and_often_is_the_optimum(dearer: i
         best = cheapest(problem, problem.demand.tolist())
         if best is None:
             continue
-        bound = whole_nodes_bound(problem, duals_of(problem), best + dearer, None, Effort(), WORK)
+        bound = whole_nodes_bound(problem, duals_of(problem), best + dearer, Effort(), WORK)
         assert bound <= best, seed
         met += bound == best
     assert met > 10
@@ -42,13 +42,13 @@ def test_three_and_a_half_nodes_are_four() -> None:
     problem = problem_of([(7, 4, 4)], [(8, 8, 1.0)])
     duals = duals_of(problem)
     assert duals.usd_per_hour == pytest.approx(3.5)
-    assert whole_nodes_bound(problem, duals, 5 * NANOS_PER_USD, None, Effort(), WORK) == 4 * NANOS_PER_USD
-    assert whole_nodes_bound(problem, duals, 5 * NANOS_PER_USD, None, Effort(), 0) == 0
+    assert whole_nodes_bound(problem, duals, 5 * NANOS_PER_USD, Effort(), WORK) == 4 * NANOS_PER_USD
+    assert whole_nodes_bound(problem, duals, 5 * NANOS_PER_USD, Effort(), 0) == 0
 
 
 def test_nothing_is_searched_where_whole_nodes_cost_no_more() -> None:
     problem, effort = problem_of([(8, 4, 4)], [(8, 8, 1.0)]), Effort()
-    assert whole_nodes_bound(problem, duals_of(problem), 5 * NANOS_PER_USD, None, effort, WORK) == 0
+    assert whole_nodes_bound(problem, duals_of(problem), 5 * NANOS_PER_USD, effort, WORK) == 0
     assert effort.search_nodes == 0
 
 
