@@ -61,7 +61,7 @@ class Breadth:
 PART = Breadth(slack=0.6, measures=MEASURES[:2], flat=False, columns=80, looks=20, search_nodes=100)
 """For some nodes of many: quickly, there are more neighbourhoods to search."""
 
-WHOLE = Breadth(slack=0.3, measures=MEASURES, flat=True, columns=500, looks=None, search_nodes=100)
+WHOLE = Breadth(slack=0.3, measures=MEASURES, flat=True, columns=500, looks=None, search_nodes=300)
 """For all nodes of a plan of few: this is the plan."""
 
 

@@ -40,13 +40,15 @@ DUAL_TOLERANCE = 1e-10
 CHOSEN_BY_STATE = 0
 """HiGHS' `simplex_strategy`: primal where the last basis is still feasible, as after new columns; else dual."""
 
-NO_HEURISTICS: Mapping[str, bool | float] = {
+WITH_A_START: Mapping[str, bool | float] = {
+    "mip_pscost_minreliable": 0,
     "mip_heuristic_effort": 0.0,
     "mip_heuristic_run_rins": False,
     "mip_heuristic_run_rens": False,
     "mip_heuristic_run_root_reduced_cost": False,
 }
-"""For MILPs that have a good start: searches for a first solution would take half of the time."""
+"""For MILPs that have a good start: searches for a first solution would take half of the time, and trying out numbers
+before branching a quarter, which three times the nodes make up for."""
 
 
 def _interrupter(looks: int) -> Callable[[Any, str, Any, Any, Any], None]:
@@ -193,7 +195,7 @@ class Model:
             options |= {"mip_max_nodes": search_nodes, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-9}
             options["mip_allow_restart"] = False  # each would do the work of the root again, which no node limit counts
         if start is not None:
-            options |= {"presolve": "off", **NO_HEURISTICS}  # presolve: see the module's docstring
+            options |= {"presolve": "off", **WITH_A_START}  # presolve: see the module's docstring
             for variable, value in zip(self._columns, start, strict=True):
                 variable.varValue = value
         if looks is not None:
