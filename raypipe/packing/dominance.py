@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from raypipe.packing.arrays import Ints
+from raypipe.packing.arrays import Bools, Ints
 from raypipe.packing.problem import UNLIMITED, Problem
 
+AT_ONCE = 64
+"""Kinds that are held against those kept before them together; most are beaten there."""
 NEVER = np.iinfo(np.int64).max
 """What a pod costs where it does not fit."""
 
@@ -21,32 +23,52 @@ def undominated(problem: Problem) -> Ints:
     """The kinds worth looking at, in order of price then rank; those on which nothing fits are left out."""
     useful = np.flatnonzero(problem.fits.any(axis=0) & (problem.most > 0))
     order = useful[np.lexsort((problem.rank[useful], problem.price[useful]))]
-    columns, column_of = np.unique(problem.fits[:, order].T, axis=0, return_inverse=True)
-    superset = (~columns).astype(np.float32) @ columns.astype(np.float32).T == 0  # [a, b]: a admits whatever b admits
-    capacity, price = problem.capacity[order], problem.price[order]
-    relevant = (problem.requests > 0).any(axis=0) & (capacity != capacity[:1]).any(axis=0)
-    capacity, weights = capacity[:, relevant], problem.weights[:, order]
-    cell = problem.cell[order] if len(problem.cell) else problem.cell
-    penalty = np.where(problem.fits[:, order], problem.penalty[:, order], NEVER) if problem.penalty.size else None
-    endless = problem.most[order] >= UNLIMITED
-    sliced = [problem.slicing[j] is not None for j in order] if problem.slicing else [False] * len(order)
-    kept: list[int] = []
-    kept_endless: dict[int, list[int]] = {}
-    of_cell = (cell if len(cell) else np.zeros(len(order), dtype=np.int64)).tolist()
-    for position, here in enumerate(of_cell):
-        rivals = np.array(kept_endless.setdefault(here, []), dtype=np.int64)
-        if len(rivals):
-            beaten = superset[column_of[rivals], column_of[position]]
-            beaten &= (capacity[rivals] >= capacity[position]).all(axis=1)
-            beaten &= (weights[:, rivals] <= weights[:, position, None]).all(axis=0)
-            if penalty is not None:
-                beaten &= (penalty[:, rivals] <= penalty[:, position, None]).all(axis=0)
-            if not endless[position]:  # what exists is kept rather than bought again at the same price
-                beaten &= price[rivals] < price[position]
-            if beaten.any() and not sliced[position]:
-                continue
-        kept.append(position)
-        if endless[position]:
-            kept_endless[here].append(position)
+    facts, kept, rivals = _Facts(problem, order), list[int](), list[int]()
+    for first in range(0, len(order), AT_ONCE):
+        some = np.arange(first, min(first + AT_ONCE, len(order)))
+        some = some[~facts.beats(some, np.array(rivals, dtype=np.int64)).any(axis=1)]
+        among, chosen = facts.beats(some, some), list[int]()
+        for i, position in enumerate(some.tolist()):
+            if not among[i, chosen].any():
+                kept.append(position)
+                if facts.endless[position]:
+                    chosen.append(i)
+                    rivals.append(position)
     undominated_kinds: Ints = order[np.array(kept, dtype=np.int64)]
     return undominated_kinds
+
+
+class _Facts:
+    """What kinds are compared by, in the positions of `order`."""
+
+    def __init__(self, problem: Problem, order: Ints) -> None:
+        packed = np.packbits(problem.fits[:, order], axis=0).T
+        _, first, self._column = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+        columns = problem.fits[:, order[first]].T
+        superset = (~columns).astype(np.float32) @ columns.astype(np.float32).T == 0
+        self._superset: Bools = superset  # [a, b]: a admits whatever b admits
+        capacity = problem.capacity[order]
+        relevant = (problem.requests > 0).any(axis=0) & (capacity != capacity[:1]).any(axis=0)
+        self._capacity, self._weights = capacity[:, relevant], problem.weights[:, order]
+        self._price, self.endless = problem.price[order], problem.most[order] >= UNLIMITED
+        self._cell = problem.cell[order] if len(problem.cell) else np.zeros(len(order), dtype=np.int64)
+        self._penalty = problem.penalty[:, order] if problem.penalty.size else problem.penalty
+        if problem.penalty.size:
+            self._penalty = np.where(problem.fits[:, order], self._penalty, NEVER)
+        slicing = problem.slicing or (None,) * len(problem.price)
+        self._sliced = np.array([slicing[j] is not None for j in order], dtype=bool)
+
+    def beats(self, positions: Ints, rivals: Ints) -> Bools:
+        """Whether each of `rivals` (n,), to be had without end, beats the kinds at `positions` (P,), (P, n)."""
+        here, there = positions[:, None], rivals[None, :]
+        beats: Bools = self._superset[self._column[there], self._column[here]] & (self._cell[there] == self._cell[here])
+        for amount in self._capacity.T:
+            beats &= amount[there] >= amount[here]
+        for weight in self._weights:
+            beats &= weight[there] <= weight[here]
+        for missed in self._penalty if self._penalty.size else ():
+            beats &= missed[there] <= missed[here]
+        # what exists is kept rather than bought again at the same price
+        beats &= self.endless[here] | (self._price[there] < self._price[here])
+        beats &= ~self._sliced[here]
+        return beats
