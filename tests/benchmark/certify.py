@@ -33,12 +33,13 @@ from tests.benchmark.aggregated import Worth, aggregated, quiet_solver
 from tests.benchmark.world import Bools, Floats, Ints, World, undominated
 
 FILE = Path(__file__).with_name("certificates.json")
-FILL_ROUNDS = 80
+FILL_ROUNDS, BEGUN = 80, 300
+"""Rounds of filling alone; most columns of begun nodes that are added in one round."""
 CUTS = 4
 """Rounds of (B), the last that raised the bound, whose knapsacks strengthen (A')."""
 MILP_PODS, MILP_SECONDS = 2_000, 120.0
 """Whole numbers of nodes matter, and can be searched, where there are few."""
-KNAPSACK_SECONDS = 2.0
+KNAPSACK_SECONDS = 10.0
 SCALE = 1000.0
 """Prices of pods are cents and less; a knapsack's tolerances are absolute."""
 CLOSED = 1e-5
@@ -134,6 +135,7 @@ def pattern_bound(
         value, duals = master.solve()
         asked = stay * centre + (1 - stay) * duals
         worth, new = master.price_exactly(asked, duals)
+        new += master.add_begun(np.flatnonzero(worth > world.price), duals, duals)
         scale = min(1.0, float((world.price[worth > 0] / worth[worth > 0]).min(initial=np.inf)))
         bound = scale * float(asked @ world.demand)
         if bound > best:
@@ -173,9 +175,21 @@ class Master:
         self._solver.addCol(price, 0.0, highspy.kHighsInf, len(rows), rows, pattern[rows].astype(float))
         return True
 
+    def add_begun(self, kinds: Ints, prices: Floats, duals: Floats) -> int:
+        """Fill nodes of `kinds` that begin with one pod of each shape, and add the best; as `add_fillings`."""
+        rows, shapes = np.nonzero(self._fits[:, kinds].T & (prices > 0))
+        patterns = np.zeros((len(rows), len(prices)), dtype=np.int64)
+        patterns[np.arange(len(rows)), shapes] = 1
+        patterns = fillings(self._world, self._fits, prices, kinds[rows], patterns)
+        gain = patterns @ duals - self._world.price[kinds[rows]]
+        best = np.argsort(-gain, kind="stable")[:BEGUN]
+        return sum(self.add(int(kinds[rows[i]]), patterns[i]) for i in best[gain[best] > 1e-9])
+
     def add_fillings(self, prices: Floats, duals: Floats) -> int:
         """Fill every kind by `prices`; add what is worth more than its node at the master's own prices."""
-        patterns = fillings(self._world, self._fits, prices)
+        every = np.arange(len(self._world.price))
+        nothing = np.zeros((len(every), len(prices)), dtype=np.int64)
+        patterns = fillings(self._world, self._fits, prices, every, nothing)
         worth = patterns @ duals > self._world.price + 1e-9
         if not self._known:  # the master needs columns for every pod
             worth[:] = True
@@ -229,6 +243,7 @@ def knapsack(world: World, fits: Bools, kind: int, prices: Floats) -> tuple[Ints
     relaxed = -float(solver.getObjectiveValue()) / SCALE
     if relaxed <= world.price[kind]:
         return None, relaxed
+    solver.setOptionValue("presolve", "on")  # the search needs it: nodes of few large pods take a twentieth of the time
     solver.setOptionValue("mip_rel_gap", 1e-5)
     solver.setOptionValue("time_limit", KNAPSACK_SECONDS)
     solver.changeColsIntegrality(count, numbers, np.full(count, highspy.HighsVarType.kInteger))
@@ -246,24 +261,26 @@ def _copies(world: World, shape: int, free: Ints) -> Ints:
     return copies
 
 
-def fillings(world: World, fits: Bools, prices: Floats) -> Ints:
-    """A node of every kind filled by price, (J, K): always the shape worth most for the scarcest share it takes."""
-    kinds, shapes = len(world.price), len(world.demand)
-    free, patterns = world.capacity.copy(), np.zeros((kinds, shapes), dtype=np.int64)
-    left = np.minimum(world.demand, world.most)[None, :] * fits.T
+def fillings(world: World, fits: Bools, prices: Floats, kinds: Ints, begun: Ints) -> Ints:
+    """Nodes of `kinds` (P,) with the pods `begun` (P, K) filled up by price: always with the shape worth most for the
+    scarcest share it takes.
+    """
+    patterns = begun.copy()
+    free = world.capacity[kinds] - begun @ world.requests
+    left = np.minimum(world.demand, world.most)[None, :] * fits[:, kinds].T - begun
     while True:
         room = np.maximum(free, 1)
         share = (world.requests[None, :, :] / room[:, None, :]).max(axis=2)
         density = np.where((left > 0) & (share <= 1), prices[None, :] / share, 0.0)
         chosen = density.argmax(axis=1)
-        open_kinds = np.flatnonzero(density[np.arange(kinds), chosen] > 0)
-        if not len(open_kinds):
+        going = np.flatnonzero(density[np.arange(len(kinds)), chosen] > 0)
+        if not len(going):
             return patterns
-        k = chosen[open_kinds]
+        k = chosen[going]
         with np.errstate(divide="ignore"):
-            fit = np.where(world.requests[k] > 0, free[open_kinds] // np.maximum(1, world.requests[k]), np.inf)
-        most = np.minimum(fit.min(axis=1), left[open_kinds, k]).astype(np.int64)
+            fit = np.where(world.requests[k] > 0, free[going] // np.maximum(1, world.requests[k]), np.inf)
+        most = np.minimum(fit.min(axis=1), left[going, k]).astype(np.int64)
         added = np.maximum(np.minimum(1, most), most // 3)
-        left[open_kinds, k] = np.where(added > 0, left[open_kinds, k] - added, 0)
-        patterns[open_kinds, k] += added
-        free[open_kinds] -= added[:, None] * world.requests[k]
+        left[going, k] = np.where(added > 0, left[going, k] - added, 0)
+        patterns[going, k] += added
+        free[going] -= added[:, None] * world.requests[k]
