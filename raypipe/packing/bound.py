@@ -155,22 +155,24 @@ def node_worth(problem: Problem, prices: Floats, candidates: Floats) -> tuple[Fl
     """UB_j(π) over candidate λ, (J,), and the candidate that gives it, (J,)."""
     best = np.full(len(problem.price), np.inf)
     chosen = np.zeros(len(problem.price), dtype=np.int64)
+    capacity, requests = problem.capacity.astype(np.float64), problem.requests.astype(np.float64)
+    pods = _worth(problem, prices)
+    columns, of = (problem.fits, slice(None)) if problem.penalty.size else problem.fit_columns
     for i, weight in enumerate(candidates):
-        steepest = np.where(problem.fits, _ratio(problem, prices, weight), 0.0).max(axis=0, initial=0.0)
+        steepest = np.where(columns, _ratio(pods, requests @ weight), 0.0).max(axis=0, initial=0.0)
         with np.errstate(invalid="ignore"):
-            worth = np.nan_to_num((problem.capacity @ weight) * steepest, nan=np.inf, posinf=np.inf)
-        better = worth < best
+            worth = (capacity @ weight) * steepest[of]
+        better = worth < best  # what is no number is no bound
         best[better], chosen[better] = worth[better], i
     return best, chosen
 
 
-def _ratio(problem: Problem, prices: Floats, weight: Floats) -> Floats:
+def _ratio(pods: Floats, load: Floats) -> Floats:
     """π_k / (λ·d_k), (K, 1) or, where pods prefer kinds, (K, J): 0 where the price is 0, inf where only the load is."""
-    load = (problem.requests @ weight)[:, None]
-    worth = _worth(problem, prices)
+    load = load[:, None]
     with np.errstate(divide="ignore"):
-        ratio = np.divide(worth, load, where=load > 0, out=np.full(worth.shape, np.inf))
-    return np.where(worth > 0, ratio, 0.0)
+        ratio = np.divide(pods, load, where=load > 0, out=np.full(pods.shape, np.inf))
+    return np.where(pods > 0, ratio, 0.0)
 
 
 def _worth(problem: Problem, prices: Floats) -> Floats:

@@ -84,6 +84,7 @@ def with_cuts(problem: Problem, cuts: tuple[Cut, ...]) -> Problem:
         capacity=np.column_stack((clipped.capacity, *(cut.capacity(clipped) for cut in cuts))),
     )
     cut_down.__dict__["fits"] = problem.fits  # what holds one pod still does
+    cut_down.__dict__["fit_columns"] = problem.fit_columns
     return cut_down
 
 

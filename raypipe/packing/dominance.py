@@ -42,11 +42,10 @@ class _Facts:
     """What kinds are compared by, in the positions of `order`."""
 
     def __init__(self, problem: Problem, order: Ints) -> None:
-        packed = np.packbits(problem.fits[:, order], axis=0).T
-        _, first, self._column = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-        columns = problem.fits[:, order[first]].T
-        superset = (~columns).astype(np.float32) @ columns.astype(np.float32).T == 0
+        columns, of = problem.fit_columns
+        superset = (~columns.T).astype(np.float32) @ columns.astype(np.float32) == 0
         self._superset: Bools = superset  # [a, b]: a admits whatever b admits
+        self._column = of[order]
         capacity = problem.capacity[order]
         relevant = (problem.requests > 0).any(axis=0) & (capacity != capacity[:1]).any(axis=0)
         self._capacity, self._weights = capacity[:, relevant], problem.weights[:, order]

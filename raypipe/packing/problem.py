@@ -129,6 +129,13 @@ class Problem:
             fits &= ~rule.owners[:, None] | (rule.most >= rule.members.astype(np.int64)[:, None])
         return fits
 
+    @cached_property
+    def fit_columns(self) -> tuple[Bools, Ints]:
+        """The distinct columns of `fits`, (K, D), and which of them each kind has, (J,): many kinds hold the same."""
+        packed = np.packbits(self.fits, axis=0).T
+        _, first, of = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+        return self.fits[:, first], of.reshape(-1)
+
     @property
     def is_ruled(self) -> bool:
         """Whether pods ask things of each other that a node alone cannot answer."""
