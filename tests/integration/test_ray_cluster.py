@@ -12,7 +12,10 @@ from raypipe.manifests.objects import GROUPS
 from tests.integration.definitions import Schema, definition_of, problems, schema_of
 
 FILE = Path(__file__).parents[2] / "ray_cluster.yaml"
-OBJECTS = {one["kind"]: one for one in yaml.safe_load_all(FILE.read_text(encoding="utf-8"))}
+DOCUMENTS = list(yaml.safe_load_all(FILE.read_text(encoding="utf-8")))
+OBJECTS = {one["kind"]: one for one in DOCUMENTS}
+ROLES = {(one["kind"], one["metadata"]["name"]): one for one in DOCUMENTS if one["kind"].endswith("Role")}
+BINDINGS = [one for one in DOCUMENTS if one["kind"].endswith("RoleBinding")]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_the_schema_would_tell(field: str, value: object, schema: Schema) -> Non
 
 
 def test_it_may_read_what_a_plan_is_made_from_and_nothing_else() -> None:
-    rules = OBJECTS["ClusterRole"]["rules"]
+    rules = ROLES["ClusterRole", "raypipe-read"]["rules"]
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
     granted = {(group, kind) for rule in rules for group in rule["apiGroups"] for kind in rule["resources"]}
     assert granted == {
@@ -53,11 +56,20 @@ def resource(kind: str) -> str:
     return name + "es" if name.endswith("s") else name.removesuffix("y") + "ies" if name.endswith("y") else name + "s"
 
 
+def test_it_may_write_nothing_by_a_wildcard_and_read_no_secret() -> None:
+    for role in ROLES.values():
+        for rule in role["rules"]:
+            assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+            assert "secrets" not in rule["resources"]
+
+
 def test_the_rights_are_the_heads_alone() -> None:
     account = OBJECTS["ServiceAccount"]["metadata"]
-    binding, spec = OBJECTS["ClusterRoleBinding"], OBJECTS["RayCluster"]["spec"]
-    assert binding["roleRef"]["name"] == OBJECTS["ClusterRole"]["metadata"]["name"]
-    assert binding["subjects"] == [{"kind": "ServiceAccount"} | {key: account[key] for key in ("name", "namespace")}]
+    spec = OBJECTS["RayCluster"]["spec"]
+    assert {(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in BINDINGS} == set(ROLES)
+    for binding in BINDINGS:
+        subject = {"kind": "ServiceAccount"} | {key: account[key] for key in ("name", "namespace")}
+        assert binding["subjects"] == [subject]
     assert spec["headGroupSpec"]["template"]["spec"]["serviceAccountName"] == account["name"]
     for group in spec["workerGroupSpecs"]:
         assert group["template"]["spec"]["automountServiceAccountToken"] is False
