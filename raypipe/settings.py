@@ -82,14 +82,15 @@ class Settings:
     remove_any: bool = False
     """Nodes that raypipe did not buy may be given back, too (--remove-any)."""
 
-    consolidation_saving_fraction: float = 0.1
+    consolidation_saving_fraction: float = 0.05
     """A node is given back for its cost only where that saves at least this fraction of its price, what replaces it
-    taken off. Spot prices move by some percent a day: below 10 %, what is moved today is moved back tomorrow."""
+    taken off. Spot prices move by some percent a day: below 5 %, what is moved today is moved back tomorrow. Of 1,000
+    pods of which 70 % had left, 5 % came within 1 and 4 % of a plan from scratch (two seeds), 10 % within 3 and 7 %."""
 
     moved_pod_usd_per_hour: float = 0.001
     """$/h that moving one pod must save: a minute of a pod of 1 vCPU, spent once and earned back within the hour."""
 
-    removal_checks: int = 24
+    removal_checks: int = 12
     """Most times that a cluster is planned once more to see whether nodes may go and what that saves."""
 
     empty_after_s: int = 300

@@ -16,7 +16,7 @@ from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.packing.solve import nobody
 from raypipe.planner.decide import Decision, Verdict, decide
-from raypipe.planner.removals import with_removals
+from raypipe.planner.removals import quickly_asked, with_removals
 from raypipe.planner.words import told
 
 
@@ -44,8 +44,9 @@ def plan_cluster(
     decision = decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, verdict=verdict, stop=stop, found=found)
     if scope is Scope.PENDING:
 
-        def again(removed: frozenset[str]) -> Decision:
-            return decide(snapshot, catalog, scope=scope, fleet_left=fleet_left, removed=removed, stop=stop)
+        def again(removed: frozenset[str], quick: bool) -> Decision:
+            asked = quickly_asked(snapshot) if quick else snapshot
+            return decide(asked, catalog, scope=scope, fleet_left=fleet_left, removed=removed, stop=stop)
 
         decision = with_removals(decision, snapshot, catalog, again if verdict is None else None, stop)
     return dataclasses.replace(told(decision, stop), pool=decision.pool)

@@ -15,7 +15,8 @@ Given back are, in this order:
 
 Admission comes before cost: a node goes only where every pod that would be placed without that is placed. So it is
 always asked by planning the cluster without the node, and its pods are demand like others. Nodes are tried all at once,
-then in halves, those with fewest pods first, as often as the setting `removal_checks` allows.
+then in halves, those with fewest pods first, as often as the setting `removal_checks` allows. These plans are made with
+little search; the one for the nodes that go in the end, with all of it.
 
 Cluster Autoscaler removes nodes below half their requests whose pods fit elsewhere, and replaces none; Karpenter tries
 single nodes and prefixes of a list, and replaces where it is cheaper by however little. Neither prices a moved pod;
@@ -45,12 +46,27 @@ from raypipe.quantities import NANOS_PER_USD
 STAYS = "node-stays"
 """Kind of the note on a node that might go and does not."""
 
+CONSOLIDATED = "what it costs is saved: its pods have a place elsewhere"
+
+type Again = Callable[[frozenset[str], bool], Decision]
+"""Makes a decision without some nodes; True: with little search."""
+
+
+MOST_SPARED = 4
+"""Most nodes that are looked at once more when nodes are bought for the pods of those that go."""
+
+
+def quickly_asked(snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """The snapshot with settings under which a decision takes little search: it costs a little more than it need."""
+    settings = dataclasses.replace(snapshot.settings, neighbourhoods=0, cut_rounds=0, bound_search=0, certify_search=0)
+    return dataclasses.replace(snapshot, settings=settings)
+
 
 def with_removals(
     base: Decision,
     snapshot: ClusterSnapshot,
     catalog: Catalog,
-    again: Callable[[frozenset[str]], Decision] | None,
+    again: Again | None,
     stop: Callable[[], bool],
 ) -> Decision:
     """The decision with the nodes that go; `again` makes it without some nodes, None: that cannot be asked here."""
@@ -101,7 +117,7 @@ class _Search:
         self,
         base: Decision,
         snapshot: ClusterSnapshot,
-        again: Callable[[frozenset[str]], Decision] | None,
+        again: Again | None,
         stop: Callable[[], bool],
     ) -> None:
         self.decision, self._snapshot, self._again, self._stop = base, snapshot, again, stop
@@ -115,6 +131,7 @@ class _Search:
 
     def go(self) -> None:
         """Everything that may go by its facts or by its cost."""
+        base = self.decision
         self._take(self._with_fact(Fact.EXPIRED), "it has expired", lambda _, __: True)
         if self._snapshot.packing != "joint":
             self._take(
@@ -124,6 +141,16 @@ class _Search:
             )
         elif self._settings.consolidate:
             self._consolidate()
+        self._settle(base)
+
+    def _settle(self, base: Decision) -> None:
+        """Make the plan for the nodes that go with all search; one that is no better by that is kept as it is."""
+        if self.decision is base or self._again is None:
+            return
+        found = self._again(frozenset(self.reasons), False)
+        if _is_worse(_left_out(found), self._left_out) or _usd_nanos(found) > _usd_nanos(self.decision):
+            found = dataclasses.replace(self.decision, decision_id=found.decision_id)
+        self.decision = found
 
     def _with_fact(self, fact: Fact) -> list[str]:
         """Nodes with a fact that nothing blocks, those first from which fewest pods have to move."""
@@ -194,8 +221,8 @@ class _Search:
         going = [name for name, reason in self.reasons.items() if reason == CONSOLIDATED]
         if len(going) < 2 or not place(self.decision).bought:
             return
-        price = {name: self._rooms[name].existing.usd_nanos_per_hour or 0 for name in going}
-        for name in sorted(going, key=lambda name: (price[name] - self._toll(name), name)):
+        worth = self._worth(going)
+        for name in sorted(going, key=lambda name: (worth[name], name))[:MOST_SPARED]:
             rest = [other for other in self.reasons if other != name]
             found = self._without(rest)
             if found is None:
@@ -206,21 +233,34 @@ class _Search:
                 self.decision = found
                 del self.reasons[name]
 
+    def _worth(self, names: Collection[str]) -> dict[str, float]:
+        """About what the going of each node is worth: its price, less what its pods cost elsewhere by their duals."""
+        decision = self.decision
+        duals = {
+            one.key: float(decision.solved.pods[decision.shapes.of[number]])
+            for one, number in zip(decision.wanted, decision.number, strict=True)
+            if number >= 0
+        }
+        worth = {}
+        for name in names:
+            room = self._rooms[name]
+            elsewhere = sum(duals.get(one.key, 0.0) * one.count for one in room.bound if one.counted)
+            price = (room.existing.usd_nanos_per_hour or 0) - self._toll(name)
+            worth[name] = price / NANOS_PER_USD - elsewhere
+        return worth
+
     def _without(self, names: Collection[str]) -> Decision | None:
         """The decision without these nodes; None where the budget is spent."""
         if self._again is None or self._checks <= 0 or self._stop():
             return None
         self._checks -= 1
-        return self._again(frozenset(names))
+        return self._again(frozenset(names), True)
 
     def _tell_refused(self, name: str, found: Decision) -> None:
         left = _left_out(found)
         homeless = sorted(key for key, count in left.items() if count > self._left_out.get(key, 0))
         why = f"{', '.join(homeless)} would have nowhere to go" if homeless else "its going would not save enough"
         self.notes.append(Note(kind=STAYS, subject=name, message=f"{name} stays: {why}"))
-
-
-CONSOLIDATED = "what it costs is saved: its pods have a place elsewhere"
 
 
 def _usd_nanos(decision: Decision) -> int:
