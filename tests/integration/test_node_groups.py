@@ -359,8 +359,28 @@ def test_clusters_of_node_groups_are_seen_with_their_groups_and_others_as_they_a
     one = ClusterSnapshot(name="prod", context="prod", region=REGION, zones=(ZONE,), nodes_backend="node-groups")
     others = (dataclasses.replace(one, nodes_backend="karpenter"), dataclasses.replace(one, context=None))
 
-    assert look_at_groups(one, seen()).buyable == buyable(aws.groups.found("prod"))
-    assert [look_at_groups(other, seen()) for other in others] == list(others)
+    assert look_at_groups(one, seen(), AwsGroups.of_region).buyable == buyable(aws.groups.found("prod"))
+    assert [look_at_groups(other, seen(), AwsGroups.of_region) for other in others] == list(others)
+
+
+def test_a_look_is_kept_for_a_while_and_a_change_of_our_own_ends_that(aws: Account) -> None:
+    now = [0.0]
+    groups = AwsGroups(aws.autoscaling, aws.ec2, aws.eks, keep_s=5.0, clock=lambda: now[0])
+    aws.group("ours", size=1)
+
+    def told() -> int:
+        (group,) = groups.found("prod").groups
+        return group.size
+
+    sizes = [told()]
+    aws.autoscaling.set_desired_capacity(AutoScalingGroupName="ours", DesiredCapacity=2)
+    for second in (4.9, 5.0):
+        now[0] = second
+        sizes.append(told())
+    groups.resize("ours", 3)
+    sizes.append(told())
+
+    assert sizes == [1, 1, 2, 3]
 
 
 def test_a_cluster_whose_groups_cannot_be_seen_is_not_planned_as_if_it_had_none(aws: Account) -> None:

@@ -11,9 +11,11 @@ translates boto3's exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from raypipe.errors import ClusterError
@@ -65,13 +67,26 @@ class Found:
 
 
 class AwsGroups:
-    """The groups of one region, by three clients of boto3."""
+    """The groups of one region, by three clients of boto3.
 
-    def __init__(self, autoscaling: Api, ec2: Api, eks: Api) -> None:
+    keep_s: seconds for which what was found is told again without asking. A loop looks many times a second while nodes
+    come up, and AWS allows a few questions; a size that is old is no danger to a purchase, which compares.
+    """
+
+    def __init__(
+        self,
+        autoscaling: Api,
+        ec2: Api,
+        eks: Api,
+        keep_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._autoscaling, self._ec2, self._eks = autoscaling, ec2, eks
+        self._keep_s, self._clock = keep_s, clock
+        self._kept: dict[str, tuple[float, Found]] = {}
 
     @classmethod
-    def of_region(cls, region: str) -> AwsGroups:
+    def of_region(cls, region: str, keep_s: float = 0.0) -> AwsGroups:
         """With the credentials that AWS's own tools would use; ClusterError without boto3."""
         try:
             import boto3
@@ -80,11 +95,22 @@ class AwsGroups:
             raise ClusterError("node groups of AWS need boto3: pip install 'raypipe[aws]'") from None
         patience = Config(connect_timeout=4, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
         with _answers(f"AWS {region}"):
-            made = [boto3.client(name, region_name=region, config=patience) for name in ("autoscaling", "ec2", "eks")]
-        return cls(*made)
+            autoscaling, ec2, eks = (
+                boto3.client(name, region_name=region, config=patience) for name in ("autoscaling", "ec2", "eks")
+            )
+        return cls(autoscaling, ec2, eks, keep_s)
 
     def found(self, cluster: str) -> Found:
-        """The groups that carry the cluster's tag, as they are now."""
+        """The groups that carry the cluster's tag, as they are now, or were a moment ago."""
+        now = self._clock()
+        at, known = self._kept.get(cluster, (-inf, Found()))
+        if now - at < self._keep_s:
+            return known
+        found = self._found(cluster)
+        self._kept[cluster] = (now, found)
+        return found
+
+    def _found(self, cluster: str) -> Found:
         groups: list[Group] = []
         notes: list[Note] = []
         for group, managed in self._owned(cluster):
@@ -103,11 +129,13 @@ class AwsGroups:
 
     def resize(self, name: str, size: int) -> None:
         """Tell a group its size."""
+        self._kept.clear()
         with _answers(name):
             self._autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=size, HonorCooldown=False)
 
     def terminate(self, instance: str) -> None:
         """End this instance, and let its group be smaller by one."""
+        self._kept.clear()
         with _answers(instance):
             self._autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=instance, ShouldDecrementDesiredCapacity=True

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from raypipe.adapters.kubernetes.writing import ConflictError
@@ -25,6 +26,10 @@ from raypipe.model.snapshot import ClusterSnapshot
 
 COMING = "/coming-"
 """Between the name of a group and the number of a node that has no instance yet."""
+
+
+KEEP_S = 5.0
+"""Seconds for which a look at groups is as good as a new one: instances take a minute to come."""
 
 
 class NodeGroups:
@@ -106,8 +111,14 @@ def buyable(found: Found) -> tuple[Buyable, ...]:
     )
 
 
+@cache
+def kept_groups(region: str) -> AwsGroups:
+    """The groups of a region, by clients that are made once: that alone takes half a second."""
+    return AwsGroups.of_region(region, keep_s=KEEP_S)
+
+
 def look_at_groups(
-    cluster: ClusterSnapshot, seen: Observed, groups_of: Callable[[str], AwsGroups] = AwsGroups.of_region
+    cluster: ClusterSnapshot, seen: Observed, groups_of: Callable[[str], AwsGroups] = kept_groups
 ) -> ClusterSnapshot:
     """The cluster with its groups as they are now, where its nodes come from groups; with an error where none is seen.
 
