@@ -164,6 +164,16 @@ class Api:
         except AssertionError as error:
             raise AssertionError(f"{error}; {name} is now {json.dumps((seen[0] or {}).get('status'))}") from None
 
+    def watch(self, api_version: str, kind: str, within_s: float) -> Iterator[tuple[str, Object]]:
+        """Every change of a kind from now on, its type first, as it is told; ends after `within_s` at the latest."""
+        with self._connection() as connection:
+            query = urlencode({"watch": "true", "timeoutSeconds": int(within_s)})
+            headers = {"Authorization": f"Bearer {self._token}"}
+            connection.request("GET", f"{collection(api_version, kind)}?{query}", None, headers)
+            for line in connection.getresponse():
+                change = json.loads(line)
+                yield change["type"], change["object"]
+
     def close(self) -> None:
         """Close the connections that are kept for the next request."""
         while self._idle:
