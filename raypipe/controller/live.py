@@ -45,7 +45,7 @@ class Live:
         self.name, self.context, self.holding, self.memory = name, context, holding, memory
         self._hands = hands
         self._term = 0
-        self._inputs = ""
+        self._inputs = self._asked = ""
         self._bought: set[ObjectRef] = set()
         self._skipped: dict[str, str | None] = {}
         self._left: tuple[Action, ...] = ()
@@ -85,14 +85,20 @@ class Live:
         """Whether anything has changed that a plan depends on, or that a write relied on and was skipped for."""
         return self.cluster is not None and (self._digest(catalog) != self._inputs or self._has_moved())
 
-    def decided(self, plan: ClusterPlan, catalog: Catalog) -> None:
+    def asked(self, catalog: Catalog) -> ClusterSnapshot:
+        """The cluster as it is planned now; it may be looked at again before there is a plan."""
+        assert self.cluster is not None
+        self._asked = self._digest(catalog)
+        return self.cluster
+
+    def decided(self, plan: ClusterPlan) -> None:
         """Take in what is to be done."""
-        self._inputs, self.plan, self._left, self._skipped = self._digest(catalog), plan, plan.actions, {}
+        self._inputs, self.plan, self._left, self._skipped = self._asked, plan, plan.actions, {}
         self.pool = plan.pool if isinstance(plan.pool, Pool) else self.pool
 
-    def undecided(self, catalog: Catalog) -> None:
+    def undecided(self) -> None:
         """There is no plan of what was seen: the last one is stale, and nothing of it is done any longer."""
-        self._inputs, self._left = self._digest(catalog), ()
+        self._inputs, self._left = self._asked, ()
         if self.plan is not None:
             self.plan = dataclasses.replace(self.plan, stale=True)
 

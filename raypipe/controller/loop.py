@@ -5,7 +5,8 @@ themselves, so a loop that was killed at any moment goes on by looking. Each clu
 seen, planned or written to keeps its last plan, which is not acted on, and the others are served.
 
 A change is waited for; then cycles come when changes have settled (`settle_s`), or at the latest after `settle_most_s`.
-Meanwhile what is under way is moved on at once: pods that wait for a node to be ready do not wait for a plan.
+Meanwhile what is under way is moved on at once, while a plan is made, too, by a thread of its own: pods that wait for a
+node to be ready do not wait for a plan.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -129,10 +131,10 @@ class Loop:
     def _may_act_everywhere(self) -> bool:
         return all(live.may_act() for live in self._lives.values())
 
-    def move_on(self) -> None:
-        """Look again, and do the next step of what is under way."""
+    def move_on(self, *, renews: bool = True) -> None:
+        """Look again, and do the next step of what is under way; not `renews`: a cycle goes on with what it saw."""
         at = self._now()
-        for live in self._readable(self._look()):
+        for live in self._readable(self._look(renews=renews)):
             if self._mode() is Mode.ACTING and live.may_act():
                 live.move_on(self._seen[live.context], at)
 
@@ -142,11 +144,11 @@ class Loop:
         due = [next_due(live.memory, live.cluster, now) for live in self._lives.values() if live.cluster is not None]
         return min((one for one in due if one is not None), default=None)
 
-    def _look(self) -> FleetSnapshot:
+    def _look(self, *, renews: bool = True) -> FleetSnapshot:
         """All clusters as they are now, those that this loop has begun to act on read anew."""
         begun = time.monotonic()
         for live in self._lives.values():
-            if live.begins_term():
+            if renews and live.begins_term():
                 self._parts.sources.renew(live.context)
         seen: dict[str, Observed] = {}
 
@@ -222,23 +224,32 @@ class Loop:
 
     def _plan(self, fleet: FleetSnapshot, asked: Sequence[Live], decided: Sequence[Live], catalog: Catalog) -> set[str]:
         """Plan clusters together; where that fails, each alone, so that one does not keep the others waiting."""
-        clusters = tuple(live.cluster for live in asked if live.cluster is not None)
+        clusters = tuple(live.asked(catalog) for live in asked)
         begun = time.monotonic()
         try:
-            plan = self._parts.plan(dataclasses.replace(fleet, clusters=clusters), catalog)
+            plan = self._planned(dataclasses.replace(fleet, clusters=clusters), catalog)
         except Exception as error:  # noqa: BLE001 - the control loop: a cluster that cannot be planned waits
             if len(asked) > 1 and not _shares(fleet):
                 return {name for live in asked for name in self._plan(fleet, [live], [live], catalog)}
             for live in decided:
-                live.undecided(catalog)
+                live.undecided()
             self._parts.complain(f"{names(asked)}: not planned: {error}")
             return set()
         plans = {one.name: one for one in plan.clusters}
         for live in decided:
-            live.decided(plans[live.name], catalog)
+            live.decided(plans[live.name])
             self.plans[live.name] = plan
         self._parts.telling.decided(self._now(), plan, time.monotonic() - begun)
         return {live.name for live in decided}
+
+    def _planned(self, fleet: FleetSnapshot, catalog: Catalog) -> FleetPlan:
+        """The plan; what is under way is moved on until it is made."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="plan") as thread:
+            made = thread.submit(self._parts.plan, fleet, catalog)
+            while not wait([made], timeout=max(MOVE_ON_S, SHARE * self._look_took_s)).done:
+                if self._under_way():
+                    self.move_on(renews=False)
+            return made.result()
 
     def _act(self, live: Live, at: datetime, *, is_sighted: bool, is_new: bool) -> None:
         """Do what is to be done in a cluster, as far as that is allowed, and tell of it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,6 +92,7 @@ class World:
     term: int = 0
     renewed: int = 0
     writes: list[str] = field(default_factory=list)
+    moved_on: threading.Event = field(default_factory=threading.Event)
 
     def catch_up(self) -> None:
         """The watches tell everything."""
@@ -167,6 +169,7 @@ class World:
     ) -> Sequence[Wait]:
         del cluster, seen, plan, at
         assert self.is_led
+        self.moved_on.set()
         return ()
 
     def take_back(self, launch: Launch) -> str:
@@ -414,6 +417,56 @@ def test_a_cluster_that_has_not_changed_is_not_planned_again() -> None:
         world.catch_up()
         loop.cycle()
     assert rig.heard.decisions == ["c", "c"]  # the pods, then the claim that is on its way
+
+
+def test_what_is_under_way_is_moved_on_while_a_plan_is_made() -> None:
+    world = World(wanted=3)
+    rig = Rig([world])
+    world.catch_up()
+    loop = rig.life()
+    loop.cycle()
+    world.wanted = 4
+    world.catch_up()
+
+    def plan(fleet: FleetSnapshot) -> FleetPlan:
+        world.moved_on.clear()
+        assert world.moved_on.wait(10)
+        world.wanted = world.seen_wanted = 9  # and what is seen by then is planned next
+        world.moved_on.clear()
+        assert world.moved_on.wait(10)
+        return raypipe.plan(fleet, CATALOG)
+
+    rig.plan = plan
+    loop.cycle()
+    assert sorted(one.pods for one in world.truth.values()) == [1, 3]
+    world.catch_up()
+    rig.plan = lambda fleet: raypipe.plan(fleet, CATALOG)
+    loop.cycle()
+    assert len(world.truth) == math.ceil(9 / FULL)
+
+
+def test_a_lease_that_is_got_while_a_plan_is_made_is_no_lease_for_that_plan() -> None:
+    world = World(wanted=3)
+    rig = Rig([world])
+    world.catch_up()
+    loop = rig.life()
+    loop.cycle()
+    world.is_led, world.wanted = False, 4
+    world.catch_up()
+
+    def plan(fleet: FleetSnapshot) -> FleetPlan:
+        world.is_led, world.term = True, world.term + 1
+        assert not world.moved_on.wait(0.6)  # two looks at what is under way
+        return raypipe.plan(fleet, CATALOG)
+
+    world.moved_on.clear()
+    rig.plan = plan
+    loop.cycle()
+    assert len(world.truth) == 1
+    world.catch_up()
+    rig.plan = lambda fleet: raypipe.plan(fleet, CATALOG)
+    loop.cycle()
+    assert len(world.truth) == 2
 
 
 def test_what_is_over_a_cap_waits_for_the_next_cycle() -> None:
