@@ -10,8 +10,9 @@ in what is observed, so that a loop which was killed goes on where it was:
    that is bound too early, and the pod is lost.
 3. **Bind** what fits the node *as it really came up*, in plan order; pods that live first, others as they appear. What
    does not fit is planned again.
-4. **Open.** Once all are bound, or `bind_wait_s` after the node was Ready: uncordon, where our annotation stands. Pods
-   still waiting then get ``status.nominatedNodeName``, and the scheduler goes on.
+4. **Open.** Once all are bound and no pod that another node was bought for would take what room is left, or
+   `bind_wait_s` after the node was Ready: uncordon, where our annotation stands. Pods still waiting then get
+   ``status.nominatedNodeName``, and the scheduler goes on.
 
 What the scheduler must decide is left to it from the start: volumes that wait for their first consumer, resource
 claims, another scheduler's pods. With the setting ``bind: scheduler`` a closed node is opened at once.
@@ -137,11 +138,11 @@ def _step(machine: Machine, known: Surroundings, now: datetime) -> Step | None:
         return None
     cordoned, closed = node.annotation(CORDONED), node.spec.get("unschedulable").boolean()
     keys = [one.get("key").text() for one in node.spec.get("taints").items()]
+    if _UNREGISTERED in keys:  # which Karpenter replaces by the startup taints
+        return Step(node=node.name, words="it is not registered yet")
     if STARTING in keys:
         if closed and cordoned is None:
-            return None  # another's cordon: his to take away
-        if _UNREGISTERED in keys:
-            return Step(node=node.name, words="it is not registered yet")
+            return Step(node=node.name, words="somebody else has cordoned it")
         return Step(node=node.name, patch=_closing(machine, node, keys.index(STARTING), known.settings))
     if cordoned is None:
         return None
@@ -178,8 +179,9 @@ def _filling(machine: Machine, node: KubeObject, cordoned: str, known: Surroundi
     late = now - ready >= timedelta(seconds=known.settings.bind_wait_s)
     wanted, missing = known.wanted(machine, node)
     fill = _Fill.of(node, wanted, known)
-    opens = late or not (fill.not_yet or missing)
-    words = _words(len(fill.not_yet), missing)
+    taking = 0 if late else known.taking(node, fill.free)
+    opens = late or not (fill.not_yet or missing or taking)
+    words = _words(len(fill.not_yet), missing, taking)
     return Step(
         node=node.name,
         binds=tuple(fill.binds),
@@ -189,8 +191,9 @@ def _filling(machine: Machine, node: KubeObject, cordoned: str, known: Surroundi
     )
 
 
-def _words(not_yet: int, missing: int) -> str:
+def _words(not_yet: int, missing: int, taking: int) -> str:
     parts = [f"it does not show yet what {not_yet} pods ask for"] if not_yet else []
+    parts += [f"its room is kept from {taking} pods of other nodes"] if taking else []
     parts += [f"{missing} pods are not created yet"] if missing else []
     return " and ".join(parts)
 
@@ -210,26 +213,26 @@ def _ready_since(node: KubeObject) -> datetime | None:
 class _Fill:
     """Pods of a node in plan order: to bind now, for the scheduler, and those whose needs the node does not show yet.
 
-    Those that do not fit the node as it came up are in none of them.
+    Those that do not fit the node as it came up are in none of them. free: what room is left.
     """
 
+    free: Resources
     binds: list[Pod]
     others: list[KubeObject]
     not_yet: list[KubeObject]
 
     @classmethod
     def of(cls, node: KubeObject, wanted: Iterable[KubeObject], known: Surroundings) -> _Fill:
-        fill = cls(binds=[], others=[], not_yet=[])
         labels = {**node.labels.labels(), NODE_NAME: node.name}
         shown = {name: one.quantity(name) for name, one in node.status.get("allocatable").fields()}
-        free = minus(shown, known.taken(node, labels))
+        fill = cls(free=minus(shown, known.taken(node, labels)), binds=[], others=[], not_yet=[])
         for pod in wanted:
             spec = known.spec(pod)
             if not _shows(shown, labels, spec):
                 fill.not_yet.append(pod)
-                free = minus(free, spec.requests)  # its share stays its own
-            elif fits(spec.requests, free):
-                free = minus(free, spec.requests)
+                fill.free = minus(fill.free, spec.requests)  # its share stays its own
+            elif fits(spec.requests, fill.free):
+                fill.free = minus(fill.free, spec.requests)
                 if known.is_ours_to_bind(pod):
                     fill.binds.append(_named(pod))
                 else:

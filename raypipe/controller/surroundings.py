@@ -11,7 +11,7 @@ from functools import cached_property
 import msgspec
 
 from raypipe.manifests.demand import read_daemonset
-from raypipe.manifests.nodes import Machine
+from raypipe.manifests.nodes import UNSCHEDULABLE, Machine, machines_of
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pending import planned_pods
 from raypipe.manifests.pods import PodReader, pod_reader
@@ -19,7 +19,7 @@ from raypipe.manifests.requirements import taints
 from raypipe.model.meant import Meant, read_meant
 from raypipe.model.nodes import daemonset_reserve
 from raypipe.model.pods import DaemonSet, PodSpec
-from raypipe.model.resources import Resources, total
+from raypipe.model.resources import Resources, fits, total
 from raypipe.settings import Settings
 
 _FINISHED = ("Succeeded", "Failed")
@@ -101,6 +101,26 @@ class Surroundings:
         count = max(0, one.count - len(bound.get((node, key), set()) - set(one.uids)))
         taken = [waiting[key].pop(0) for _ in range(min(count, len(waiting.get(key, ()))))]
         return [self._live[uid] for uid in taken], count - len(taken)
+
+    @cached_property
+    def _awaited(self) -> dict[str, list[KubeObject]]:
+        """Pods without a node that will be bound to one, by the node (or claim) that was bought for them."""
+        found: dict[str, list[KubeObject]] = {}
+        for machine in machines_of(self._objects):
+            uids = (uid for one in _meant(machine).values() for uid in one.uids) if machine.own else ()
+            pods = (self._live[uid] for uid in uids if uid in self._live)
+            waits = [pod for pod in pods if not pod.root.plain("spec", "nodeName") and self.is_ours_to_bind(pod)]
+            if waits and not machine.deleting:
+                found[machine.name] = waits
+        return found
+
+    def taking(self, node: KubeObject, free: Resources) -> int:
+        """How many pods that other nodes were bought for the scheduler could put into the free room of this one."""
+        labels, repelling = node.labels.labels(), tuple(taints(node.spec.get("taints")))
+        stays = tuple(taint for taint in repelling if taint.key != UNSCHEDULABLE)
+        others = (pod for name, pods in self._awaited.items() if name != node.name for pod in pods)
+        specs = (self.spec(pod) for pod in others)
+        return sum(fits(spec.requests, free) and spec.may_run_on(labels, stays) for spec in specs)
 
     def is_ours_to_bind(self, pod: KubeObject) -> bool:
         """Whether nothing about the pod is for the scheduler to decide."""

@@ -130,7 +130,8 @@ def test_a_registered_node_is_closed_and_its_startup_taint_goes_in_one_patch() -
     ("machine", "expected"),
     [
         pytest.param(node(taints=(STARTING, UNREGISTERED), closed=False), ["it is not registered yet"], id="launched"),
-        pytest.param(node(taints=(STARTING,)), [], id="cordoned by a person before we could"),
+        pytest.param(node(taints=(UNREGISTERED,), closed=False), ["it is not registered yet"], id="launched just now"),
+        pytest.param(node(taints=(STARTING,)), ["somebody else has cordoned it"], id="cordoned by a person"),
         pytest.param(node(taints=(), closed=False), [], id="open"),
         pytest.param(filled({WEB: {"uids": ["a"]}}, ready=False), ["it is not Ready yet"], id="not ready"),
         pytest.param(filled({}, deletionTimestamp="2026-11-25T12:00:00Z"), [], id="being deleted"),
@@ -250,3 +251,14 @@ def test_a_node_that_a_person_has_uncordoned_is_his() -> None:
         "/metadata/annotations/raypipe.io~1cordoned",
         "/metadata/annotations/raypipe.io~1pods",
     ]
+
+
+def test_room_that_a_pod_of_another_node_would_take_is_kept_from_it_until_that_one_is_bound() -> None:
+    other = filled({WEB: {"uids": ["b"]}}, name="other", uid="other", ready=False)
+    step, coming = steps(filled({WEB: {"uids": ["a"]}}), other, pod("a"), pod("b"))
+    assert (step.binds, step.patch, step.words) == (called("a"), (), "its room is kept from 1 pods of other nodes")
+    assert coming.words == "it is not Ready yet"
+    (step, _) = steps(filled({WEB: {"uids": ["a"]}}), other, pod("a", node="n"), pod("b", cpu="3500m"))
+    assert (step.words, step.patch[:3]) == ("", OPENED)
+    (step, _) = steps(filled({WEB: {"uids": ["a"]}}), other, pod("a", node="n"), pod("b"), now=LATE)
+    assert step.patch[:3] == OPENED
