@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from raypipe import __version__
-from raypipe.errors import InputError, InvalidPlanError, OutputError, Problem, RaypipeError, ReplayError, SettingsError
+from raypipe.errors import (
+    ClusterError,
+    InputError,
+    InvalidPlanError,
+    OutputError,
+    Problem,
+    RaypipeError,
+    ReplayError,
+    SettingsError,
+)
 from raypipe.report import streams
 
 if TYPE_CHECKING:
@@ -549,6 +558,59 @@ def status(
         return live(lambda: tables.render(look(), datetime.now(UTC), _width(None)))
     now = datetime.now(UTC)
     return _deliver_data(look(), lambda found, width: tables.render(found, now, width), output, out)
+
+
+@app.command()
+def apply(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that `raypipe plan --out` wrote.")],
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Do not stay until pods are bound: nodes come up open, the scheduler binds."),
+    ] = False,
+    quiet: Quiet = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Carry out a plan of live clusters, after showing it.
+
+    Each action names what it relies on; one that no longer holds is skipped and told, and the
+    others go on. It stays until what it bought is up and its pods are bound. Carried out twice, a
+    plan buys once, so after Ctrl-C the same command goes on.
+    Exit code 1: something was skipped or failed. 2: the plan is of files.
+
+    \b
+    raypipe plan --context prod --out plan.json
+    raypipe apply plan.json
+    """
+    from raypipe import api
+    from raypipe.controller import applying
+    from raypipe.model.plan import Scope as PlanScope
+    from raypipe.report.actions import render_actions, render_results
+    from raypipe.report.progress import ProgressLine
+
+    made, chosen = _saved_plan(plan), api.load_settings(settings)
+    if made.scope is PlanScope.WHOLE:
+        raise InputError(Problem(file=str(plan), field="scope", found="whole", expected="pending: whole is a floor"))
+    files = [f"clusters[{number}].context" for number, one in enumerate(made.clusters) if one.context is None]
+    if files:
+        expected = "the context of a live cluster (raypipe plan --context NAME)"
+        raise InputError([Problem(file=str(plan), field=field, found="null", expected=expected) for field in files])
+    streams.print_result("".join(render_actions(one) for one in made.clusters))
+    if made.actions and not yes and not typer.confirm("Carry this out?", err=True):
+        raise typer.Exit(FAILED)
+    whole = True
+    for one in made.clusters:
+        with ProgressLine(quiet=quiet) as progress:
+            telling = applying.Telling(progress=progress, show=streams.print_result)
+            try:
+                applied = applying.apply(one, chosen, telling, wait=not no_wait)
+            except ClusterError as error:
+                streams.tell(f"{one.name}: {error}")
+                whole = False
+                continue
+        whole = whole and applied.is_whole and one.error is None and not one.stale
+        streams.print_result(render_results(one, applied.results, applied.waiting))
+    raise typer.Exit((UNPLACED if made.unplaced else DONE) if whole else FAILED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ import pytest
 import raypipe
 from raypipe.adapters.kubernetes import Observer, Server, Writer, look
 from raypipe.adapters.nodes import Karpenter, Kwok, NodeBackend
+from raypipe.cli import main
 from raypipe.controller.acting import carry_out
 from raypipe.controller.binding import Taken, binding_steps, take
 from raypipe.manifests.pending import objects_in, pending_pods
@@ -164,6 +165,58 @@ def test_a_name_that_another_decision_has_taken_is_not_bought_under(
         Outcome.FAILED,
         f"NodeClaim {buy.object.name} exists, of decision 0123456789ab",
     )
+
+
+def test_the_command_stays_until_all_pods_are_bound_and_twice_is_once(
+    cluster: Cluster, fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.api.create(deployment("web", 3, cpu="700m"))
+    waiting(cluster, 3)
+    saved = tmp_path / "plan.json"
+    assert main(["plan", str(fleet), "--out", str(saved)]) == 0
+    plan = raypipe.FleetPlan.from_json(saved.read_text()).clusters[0]
+    assert main(["apply", str(saved), "--yes"]) == 0
+    assert pods_on_claims(cluster) == {node.name: node.pods for node in plan.nodes}
+    assert main(["apply", str(saved), "--yes"]) == 0
+    told = f"{cluster.name}   {len(plan.nodes)} done, 0 skipped, 0 failed"
+    assert capsys.readouterr().out.splitlines().count(told) == 2
+    assert len(cluster.api.items("karpenter.sh/v1", "NodeClaim")) == len(plan.nodes)
+
+
+def test_a_pool_through_which_karpenter_buys_too_is_refused_before_anything_is_written(
+    cluster: Cluster, fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_class = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"}
+    pool = {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": "ours", "annotations": {"raypipe.io/managed": "true"}},
+        "spec": {"limits": {"cpu": "0"}, "template": {"spec": {"nodeClassRef": node_class, "requirements": []}}},
+    }
+    cluster.api.create(pool, deployment("web", 1, cpu="700m"))
+    try:
+        waiting(cluster, 1)
+        saved = tmp_path / "plan.json"
+        assert main(["plan", str(fleet), "--out", str(saved)]) == 0
+        assert main(["apply", str(saved), "--yes"]) == 1
+        assert "NodePool ours: Karpenter disrupts its nodes: set spec.disruption.budgets" in capsys.readouterr().err
+        assert cluster.api.items("karpenter.sh/v1", "NodeClaim") == []
+        budgets = {"spec": {"disruption": {"budgets": [{"nodes": "0"}]}}}
+        cluster.api.patch(pool, budgets)
+        assert main(["apply", str(saved), "--yes"]) == 0
+        (claim,) = cluster.api.items("karpenter.sh/v1", "NodeClaim")
+        assert claim["metadata"]["labels"]["karpenter.sh/nodepool"] == "ours"
+    finally:
+        cluster.api.delete(pool)
+
+
+def pods_on_claims(cluster: Cluster) -> dict[str, dict[str, int]]:
+    """Pods of Deployments on the node of each claim; which node that is, Karpenter says a moment after it is there."""
+    claims = [
+        cluster.api.wait(one, lambda found: found["status"].get("nodeName"))
+        for one in cluster.api.items("karpenter.sh/v1", "NodeClaim")
+    ]
+    return {one["metadata"]["name"]: pods_on(cluster, one["status"]["nodeName"]) for one in claims}
 
 
 def test_simulated_nodes_are_what_the_plan_says_of_them(cluster: Cluster, fleet: Path, writer: Writer) -> None:

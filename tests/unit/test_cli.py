@@ -18,6 +18,7 @@ from raypipe.cli import main
 from raypipe.errors import CatalogError, InputError, InvalidPlanError, Problem
 from raypipe.model.plan import ClusterPlan, FleetPlan, Note
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
+from tests.unit.controller.tellings import buy
 from tests.unit.report.plans import cluster, fleet_plan
 
 FLEET = FleetSnapshot(clusters=(ClusterSnapshot(name="research"),))
@@ -384,3 +385,32 @@ def test_a_terminal_without_the_characters_gets_others(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
     assert main(["plan", "x", "-o", form]) == 0
     assert printed in raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({}, "clusters[0].context: found null, expected the context of a live cluster", id="from files"),
+        pytest.param({"scope": "whole"}, "scope: found whole, expected pending", id="a floor"),
+    ],
+)
+def test_a_plan_that_is_of_no_live_cluster_is_not_applied(
+    change: dict[str, object], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "plan.json"
+    saved.write_text(json.dumps(json.loads(fleet_plan(cluster()).to_json()) | change))
+    assert main(["apply", str(saved), "--yes"]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_nothing_is_applied_before_somebody_says_yes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    saved = tmp_path / "plan.json"
+    live = dataclasses.replace(cluster(), context="prod", actions=(buy(),))
+    saved.write_text(fleet_plan(live).to_json())
+    assert main(["apply", str(saved)]) == 1
+    said = capsys.readouterr()
+    assert "BuyNode research-3f9a1c0b77-0001: 2 pods have no place" in said.out
+    assert "Carry this out?" in said.err

@@ -1,0 +1,140 @@
+"""A saved plan carried out on one cluster: looked at, written, and stayed with until what it bought is in use.
+
+The loop does the same for ever; here it is done once, for a plan that a person has read. What is under way is kept in
+the cluster, so whoever is interrupted applies the same plan again: what is done is found done, and it goes on.
+
+Without waiting nobody would be there to bind the pods, so nodes then come up open and the scheduler binds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from raypipe.adapters.kubernetes import Observer, Server, Writer, look
+from raypipe.adapters.nodes import NodeBackend
+from raypipe.adapters.nodes.chosen import backend_called
+from raypipe.controller.acting import carry_out
+from raypipe.controller.binding import binding_steps, take
+from raypipe.controller.one_buyer import other_buyers
+from raypipe.errors import ClusterError
+from raypipe.manifests.nodes import Machine, machines_of
+from raypipe.manifests.objects import Objects
+from raypipe.manifests.origins import Observed
+from raypipe.manifests.pending import objects_in, pending_pods
+from raypipe.model.actions import ActionKind
+from raypipe.model.nodes import KARPENTER, KWOK, NODE_GROUPS, PRINT
+from raypipe.model.plan import ClusterPlan
+from raypipe.model.results import Outcome, Result
+from raypipe.settings import Settings
+
+_BACKENDS = {"Node": KWOK, "NodeGroup": NODE_GROUPS}
+_PAUSE_S = 0.1
+"""Between two looks at what has changed: many changes come at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of a plan: its actions, and of the nodes bought those that are not in use, with why not."""
+
+    results: tuple[Result, ...]
+    waiting: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything was done and is in use."""
+        return not self.waiting and all(one.outcome is Outcome.DONE for one in self.results)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """Where words go while a plan is applied: what happens now, and objects for others to make."""
+
+    progress: Callable[[str], None]
+    show: Callable[[str], None]
+
+
+def apply(plan: ClusterPlan, settings: Settings, telling: Telling, *, wait: bool) -> Applied:
+    """Carry out one cluster's plan; ClusterError where it cannot be reached, or is not raypipe's alone to buy for."""
+    if plan.context is None:
+        raise ClusterError(f"{plan.name}: planned from files, so there is no cluster to carry it out on")
+    settings = settings if wait else dataclasses.replace(settings, bind="scheduler")
+    server = Server(plan.context)
+    try:
+        seen = look([plan.context])[plan.context]
+        if seen.error is not None:
+            raise ClusterError(seen.error)
+        objects = objects_in(seen)
+        if problems := other_buyers(plan, objects):
+            raise ClusterError("\n".join(problems))
+        writer = Writer(server)
+        backend = _backend(plan, seen, writer, telling)
+        telling.progress(f"{plan.name}: {len(plan.actions)} actions")
+        results = carry_out(plan, writer, backend, pending_pods(objects, settings), settings)
+        names = _bought(results) if wait and backend.name in (KARPENTER, KWOK) else frozenset()
+        return Applied(results=results, waiting=_brought_up(plan, names, settings, writer, telling) if names else {})
+    finally:
+        server.close()
+
+
+def _backend(plan: ClusterPlan, seen: Observed, writer: Writer, telling: Telling) -> NodeBackend:
+    """Where the plan's nodes come from; claims that the cluster does not know are shown, for others to make."""
+    kinds = {action.object.kind for action in plan.actions if action.kind is ActionKind.BUY_NODE}
+    name = next((_BACKENDS[kind] for kind in sorted(kinds) if kind in _BACKENDS), None)
+    region = next((node.region for node in plan.nodes), "")
+    claims = KARPENTER if "NodeClaim" in seen.served else PRINT
+    return backend_called(name or claims, writer, telling.show, plan.name, region)
+
+
+def _bought(results: tuple[Result, ...]) -> frozenset[str]:
+    done = (one.action for one in results if one.outcome is Outcome.DONE)
+    return frozenset(action.object.name for action in done if action.kind is ActionKind.BUY_NODE)
+
+
+def _brought_up(
+    plan: ClusterPlan, names: frozenset[str], settings: Settings, writer: Writer, telling: Telling
+) -> dict[str, str]:
+    """Fill and open the nodes of these names; those that were not in time, with what was waited for."""
+    until = time.monotonic() + settings.launch_timeout_s + settings.bind_wait_s
+    waiting = dict.fromkeys(sorted(names), "nothing is known of it")
+    with Observer(Server(plan.context or "")) as observer:
+        change = 0
+        while waiting and time.monotonic() < until:
+            change = observer.wait(change, timeout_s=1.0)
+            seen = observer.seen()
+            if seen.error is None:
+                waiting = _moved_on(objects_in(seen), names, settings, writer)
+                up = len(names) - len(waiting)
+                telling.progress(f"{plan.name}: {up} of {len(names)} nodes are up and filled")
+            time.sleep(_PAUSE_S if waiting else 0.0)
+    return waiting
+
+
+def _moved_on(objects: Objects, names: frozenset[str], settings: Settings, writer: Writer) -> dict[str, str]:
+    """Take the steps that are due; what each node that is not open yet waits for."""
+    ours = {one.name: name for one in machines_of(objects) if (name := _called(one)) in names}
+    steps = [one for one in binding_steps(objects, settings, datetime.now(UTC)) if one.node in ours]
+    taken = {one.step.node: one.words or one.step.words for one in take(steps, writer)}
+    waiting = {}
+    for name in sorted(names):
+        machine = next((one for one in machines_of(objects) if _called(one) == name), None)
+        if (words := _words(machine, taken)) is not None:
+            waiting[name] = words
+    return waiting
+
+
+def _called(machine: Machine) -> str:
+    """As it was bought: Karpenter's nodes have other names than their claims."""
+    return machine.claim.name if machine.claim is not None else machine.name
+
+
+def _words(machine: Machine | None, taken: Mapping[str, str]) -> str | None:
+    """What a node waits for, None where it is open: no step is left to take."""
+    if machine is None or machine.deleting:
+        return "it is gone"
+    if machine.node is None:
+        return "it has not registered"
+    return None if machine.name not in taken else taken[machine.name] or "its pods are being bound"
