@@ -525,10 +525,7 @@ def _stated(state: str | None, command: str) -> str:
 
 @app.command()
 def status(
-    state: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", show_default=False, help="The --state of the loop."),
-    ] = None,
+    state: LoopState = None,
     context: Contexts = None,
     once: Annotated[bool, typer.Option("--once", help="Print it and end, on a terminal too.")] = False,
     output: AnswerOutput = None,
@@ -542,6 +539,7 @@ def status(
     \b
     raypipe status --state .raypipe
     raypipe status --state .raypipe -o json
+    raypipe status --state configmap:default/raypipe --context prod
     raypipe status --context prod --once
     """
     from datetime import UTC, datetime

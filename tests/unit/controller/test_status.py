@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from raypipe.controller.status import MOST_DONE, StatusBoard, looked_at
+from raypipe.controller.status_sources import status_of
 from raypipe.controller.telling import Mode, Wait
 from raypipe.model.nodes import Node, Unavailable
 from raypipe.model.plan import Unplaced
@@ -153,3 +155,18 @@ def test_the_table_shows_all_of_it() -> None:
 )
 def test_the_first_line_says_whether_anybody_is_there(status: Status, first: str) -> None:
     assert render(status, later(603)).splitlines()[0] == first
+
+
+def test_a_cluster_is_called_as_the_loop_calls_it_by_its_context(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "status.json").write_text(CYCLE.to_json())
+    seen = fleet(cluster(name="prod", context="prod", demand=()), cluster(name="new", context="new"))
+    monkeypatch.setattr("raypipe.api.read", lambda **_: seen)
+
+    found = status_of(str(tmp_path), ("prod", "new"))
+
+    assert [(one.name, one.context, one.pending) for one in found.clusters] == [
+        ("research", "prod", 0),
+        ("new", "new", 3),
+    ]
