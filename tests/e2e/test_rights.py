@@ -7,6 +7,7 @@ that needs it fails, and says which right that was.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +19,16 @@ import yaml
 from raypipe.adapters.kubernetes import Server, Writer, look
 from raypipe.adapters.nodes import Karpenter
 from raypipe.controller.event_writer import MERGE, EventWriter, Said, Subject
+from raypipe.controller.status_sources import status_of
 from raypipe.errors import ClusterError
 from raypipe.model.actions import Action, ActionKind, ObjectRef
 from tests.e2e import kubeconfig
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.karpenter import NODE_CLASS
-from tests.e2e.objects import node, pod
+from tests.e2e.objects import deployment, node, pod
 from tests.e2e.processes import until
+from tests.e2e.running import RunningLoop, fleet_file
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -40,6 +43,12 @@ EVENTS, LEASES, MAPS = (
 
 RAY = ("RayService", "RayJob", "RayCluster")
 """Kinds of Ray object; a RayService makes RayClusters as long as it is there."""
+
+LEFT = tuple(
+    {"apiVersion": api_version, "kind": kind, "metadata": {"name": "raypipe"}}
+    for api_version, kind in (("coordination.k8s.io/v1", "Lease"), ("v1", "ConfigMap"))
+)
+"""What a loop leaves behind beside what it has bought."""
 
 type Right = tuple[str, str, str]
 """API group, resource (with its subresource) and verb."""
@@ -88,15 +97,32 @@ def part_of(rule: Mapping[str, Any]) -> Right:
 
 
 @pytest.fixture
-def account(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """The API server as raypipe's service account reaches it."""
+def way_in(cluster: Cluster, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A context that is raypipe's service account, as in a pod of the cluster, and the kubeconfig with it alone."""
     cluster.api.apply(*granted(), NODE_CLASS)
-    context = cluster.service_account_context("default", "raypipe")
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(tmp_path / "account.yaml", [context])))
-    server = Server(context.name)
+    account = cluster.service_account_context("default", "raypipe")
+    context = dataclasses.replace(account, name="in-cluster")
+    yield context.name, kubeconfig.write(tmp_path / "account.yaml", [context])
+    cluster.api.delete(*granted(), *(ray(kind) for kind in RAY), *LEFT)
+
+
+@pytest.fixture
+def account(way_in: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The API server as raypipe's service account reaches it."""
+    context, path = way_in
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    server = Server(context)
     yield server
     server.close()
-    cluster.api.delete(*granted(), *(ray(kind) for kind in RAY))
+
+
+@pytest.fixture
+def loop(way_in: tuple[str, Path], tmp_path: Path) -> Iterator[RunningLoop]:
+    """A loop that acts as raypipe's service account, and keeps its state in the ConfigMap that it has rights to."""
+    context, path = way_in
+    running = RunningLoop(tmp_path, path, fleet_file(tmp_path / "fleet.yaml", [context], settle_s=0.5))
+    yield running
+    running.close()
 
 
 def claim(name: str) -> Object:
@@ -197,6 +223,18 @@ def may(cluster: Cluster, right: Right) -> bool:
     return bool(answer["status"].get("allowed"))
 
 
+def take_away(cluster: Cluster, right: Right) -> None:
+    """Let the service account have one right less."""
+    cluster.api.apply(*without(right))
+    until(lambda: not may(cluster, right), 10, f"{right} is taken away")
+
+
+def give_back(cluster: Cluster, right: Right) -> None:
+    """Let the service account have all its rights."""
+    cluster.api.apply(*(one for one in granted() if "rules" in one))
+    until(lambda: may(cluster, right), 10, f"{right} is given back")
+
+
 def test_the_rights_are_enough_and_each_is_needed(cluster: Cluster, account: Server) -> None:
     api = cluster.api
     api.create(node("n-1"), *(ray(kind) for kind in RAY))
@@ -213,16 +251,39 @@ def test_the_rights_are_enough_and_each_is_needed(cluster: Cluster, account: Ser
         write()
 
     for right in rights:
-        for role in without(right):
-            api.apply(role)
-        until(lambda right=right: not may(cluster, right), 10, f"{right} is taken away")  # type: ignore[misc]
+        take_away(cluster, right)
         with pytest.raises(ClusterError) as refused:
             made[right]()
-        for role in granted():
-            if "rules" in role:
-                api.apply(role)
-        until(lambda right=right: may(cluster, right), 10, f"{right} is given back")  # type: ignore[misc]
+        give_back(cluster, right)
         group, resource, verb = right
         said = f'cannot {verb} resource "{resource}" in API group "{group}"'
         assert said in str(refused.value)
         assert "forbidden" in str(refused.value)
+
+
+def test_a_loop_acts_with_these_rights_and_says_which_one_it_lacks(
+    cluster: Cluster, loop: RunningLoop, way_in: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = ("karpenter.sh", "nodeclaims", "create")
+    take_away(cluster, right)
+    cluster.api.create(deployment("web", 6, cpu="900m"))
+    loop.start("--state", "configmap:default/raypipe", "--apply")
+    loop.says('cannot create resource "nodeclaims" in API group "karpenter.sh"')
+    assert cluster.api.items("v1", "Node") == []
+
+    give_back(cluster, right)
+    until(lambda: states(cluster) == ["Running"] * 6, 60, "the pods run on nodes that the loop has bought")
+    monkeypatch.setenv("KUBECONFIG", str(loop.kubeconfig))
+    said = status_of("configmap:default/raypipe", way_in[:1])
+    lease = cluster.api.get(LEFT[0])
+    told = loop.told().splitlines()
+
+    assert loop.end() == 0
+    assert [(one.name, one.mode, one.pending) for one in said.clusters] == [(way_in[0], "acting", 0)]
+    assert lease["spec"]["holderIdentity"]
+    assert [line for line in told if "forbidden" in line and "nodeclaims" not in line] == []
+
+
+def states(cluster: Cluster) -> list[str]:
+    """The phases of all pods."""
+    return [one["status"]["phase"] for one in cluster.api.items("v1", "Pod")]
