@@ -21,7 +21,7 @@ from raypipe.disruption import clocks
 from raypipe.disruption.clocks import Clocks, facts_of, ticked
 from raypipe.manifests.launches import Launch
 from raypipe.model.actions import Action, ActionKind
-from raypipe.model.nodes import Unavailable
+from raypipe.model.nodes import Fact, Unavailable
 from raypipe.model.plan import ClusterPlan, PlannedNode
 from raypipe.model.requirements import INSTANCE_TYPE
 from raypipe.model.resources import Resources
@@ -204,13 +204,16 @@ def allowed(plan: ClusterPlan, cluster: ClusterSnapshot) -> Allowed:
     """The actions within the caps of a cycle.
 
     Nodes are bought in the plan's order as long as caps allow. Nodes with pods of one gang that is yet to be admitted
-    are bought together or not at all: half a gang on half of its nodes costs money and runs nothing.
+    are bought together or not at all: half a gang on half of its nodes costs money and runs nothing. Nodes that are
+    still being emptied count among those that are given back; those that will be interrupted do not: they die anyway.
     """
     settings = cluster.settings
     words = _over_the_caps(plan, cluster)
-    removals = [one for one in plan.actions if one.kind is ActionKind.REMOVE_NODE]
+    dying = {name for name, facts in cluster.facts.items() if Fact.INTERRUPTED in facts}
+    removals = [one for one in plan.actions if one.kind is ActionKind.REMOVE_NODE and one.object.name not in dying]
     most = max(1, int(settings.max_removed_fraction * len(cluster.nodes)))
-    for action in removals[most:]:
+    leaving = sum(node.leaving and node.name not in dying for node in cluster.nodes)  # since earlier cycles
+    for action in removals[max(0, most - leaving) :]:
         words[action.id] = f"max_removed_fraction: {most} of {len(cluster.nodes)} nodes are given back in a cycle"
     return Allowed(
         actions=tuple(one for one in plan.actions if one.id not in words),

@@ -240,6 +240,15 @@ def test_a_tenth_of_the_nodes_is_given_back_in_a_cycle_and_one_at_least(nodes: i
     assert (len(found.actions), len(found.held)) == (most, nodes - most)
 
 
+def test_nodes_that_are_still_being_emptied_count_and_those_that_die_do_not() -> None:
+    made = plan(more=tuple(removal(f"n{number}") for number in range(5)))
+    nodes = [node(f"n{number}") for number in range(40)]
+    nodes[38:] = [dataclasses.replace(one, leaving=True) for one in nodes[38:]]
+    assert [one.id for one in allowed(made, cluster(*nodes)).actions] == ["n0", "n1"]
+    dying = dataclasses.replace(cluster(*nodes), facts=dict.fromkeys(("n1", "n2", "n39"), (Fact.INTERRUPTED,)))
+    assert [one.id for one in allowed(made, dying).actions] == ["n0", "n1", "n2", "n3", "n4"]
+
+
 # Launches as the API has them.
 
 
