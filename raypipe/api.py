@@ -287,6 +287,10 @@ class Planner:
         self._check(made, wanted, prices)
         return dataclasses.replace(made, created_at=_now())
 
+    def shards_died(self) -> int | None:
+        """How many planner processes have died and were replaced; None where nobody can tell, 0 without Ray."""
+        return 0 if self._connection is None else self._connection.deaths()
+
     def catalog_of_the_day(self, folder: str | Path) -> Version:
         """What is believed of a folder's prices now.
 

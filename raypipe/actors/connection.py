@@ -154,6 +154,13 @@ class Connection:
         state: State = ray.get(self._found().state.remote())
         return state
 
+    def deaths(self) -> int | None:
+        """How many planner shards have died and were replaced; None while the Coordinator cannot tell."""
+        try:
+            return self.state().deaths
+        except RayError:
+            return None
+
     def _await_return(self) -> None:
         """Ray starts a Coordinator that died again, which takes seconds on a machine with much to do."""
         given_up = time.monotonic() + RETURN_S

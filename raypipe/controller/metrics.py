@@ -54,6 +54,7 @@ class Metrics(Telling):
         self._clusters: frozenset[str] = frozenset()
         self._unavailable: dict[str, frozenset[Unavailable]] = {}
         self._prices_read: datetime | None = None
+        self._deaths = 0
 
     def observed(self, at: datetime, fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> None:
         """How the clusters stand; an offering that is newly unavailable is a failed purchase."""
@@ -95,9 +96,14 @@ class Metrics(Telling):
         """When the prices that plans use were read."""
         self._prices_read = at
 
-    def shard_restarted(self) -> None:
-        """A planner shard has died and was started anew."""
-        self._restarts.inc()
+    def shards_died(self, count: int | None) -> None:
+        """How many planner shards have died so far, each of which was started anew; None: nobody can tell.
+
+        A Coordinator that was itself started anew counts from 0.
+        """
+        if count is not None:
+            self._restarts.inc(count - self._deaths if count >= self._deaths else count)
+            self._deaths = count
 
     def _tell_plan(self, plan: ClusterPlan) -> None:
         cost = plan.usd_per_hour

@@ -121,6 +121,7 @@ def test_a_process_killed_in_the_middle_changes_nothing(
         assert gone(*before.shards)
     else:
         assert (after.pid, after.deaths) == (before.pid, before.deaths + 1)
+        assert planner.shards_died() == after.deaths
 
 
 def during(

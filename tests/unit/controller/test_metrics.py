@@ -37,7 +37,7 @@ def test_a_cycle_is_told_in_figures() -> None:
     ends = [result(buy()), result(evicted), result(evicted, Outcome.FAILED)]
     metrics.acted(later(92), plan, Mode.ACTING, ends)
     metrics.waiting(later(93), "research", [Wait(object="NodeClaim//x", words="launched")])
-    metrics.shard_restarted()
+    metrics.shards_died(1)
 
     assert figures(metrics) == {
         "raypipe_cluster_up,research": 1,
@@ -69,6 +69,14 @@ def test_an_offering_that_stays_sold_out_failed_once_and_again_when_it_is_tried_
         metrics.observed(NOON, fleet(cluster(unavailable=unavailable)), {})
 
     assert figures(metrics)["raypipe_capacity_failures_total,research,g6.xlarge,us-east-1a,spot"] == 2
+
+
+def test_shards_that_died_are_counted_over_the_lives_of_who_counts_them() -> None:
+    metrics = Metrics()
+    for count in (0, 2, None, 3, 1):  # the last: the Coordinator was started anew
+        metrics.shards_died(count)
+
+    assert figures(metrics)["raypipe_shard_restarts_total"] == 4
 
 
 def test_what_is_gone_has_no_figure() -> None:
