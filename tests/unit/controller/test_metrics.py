@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 from raypipe.controller.metrics import Metrics
 from raypipe.controller.telling import Mode, Wait
@@ -90,3 +92,10 @@ def test_what_is_gone_has_no_figure() -> None:
 
     metrics.observed(NOON, fleet(), {})
     assert not [name for name in figures(metrics) if name.endswith(",research")]
+
+
+def test_the_readme_names_every_figure() -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(raypipe_\w+)`", text))
+    families = {family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()}
+    assert named == families
