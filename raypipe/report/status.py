@@ -24,9 +24,9 @@ _COLUMNS = (
     Column(title="unplaced", right=True),
     Column(title="$/h now", right=True),
     Column(title="$/h planned", right=True),
-    Column(title="bound", right=True),
-    Column(title="decision", expendable=True),
+    Column(title="bound", right=True, expendable=True),
     Column(title="seen", right=True),
+    Column(title="decision", expendable=True),
 )
 
 
@@ -74,8 +74,8 @@ def _row(one: ClusterStatus, now: datetime) -> Row:
         f"{one.pending:,}",
         left_out,
         *(ABSENT if cost is None else money(cost) for cost in costs),
-        one.decision_id or ABSENT,
         ago(age_s(one.seen_at, now)),
+        one.decision_id or ABSENT,
     )
     return Row(cells=cells)
 

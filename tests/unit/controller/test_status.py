@@ -130,9 +130,9 @@ def test_the_table_shows_all_of_it() -> None:
     assert render(status, later(10)).splitlines() == [
         "as of 7 s ago",
         "",
-        "  cluster   mode    nodes  coming  pending  unplaced  $/h now  $/h planned   bound  decision          seen",
-        "  research  acting      2       1        3         2   $10.00       $12.34  $12.20  3f9a1c0b77de  10 s ago",
-        "  lost      –           0       0        0         –        –            –       –  –                    –",
+        "  cluster   mode    nodes  coming  pending  unplaced  $/h now  $/h planned   bound      seen  decision",
+        "  research  acting      2       1        3         2   $10.00       $12.34  $12.20  10 s ago  3f9a1c0b77de",
+        "  lost      –           0       0        0         –        –            –       –         –  –",
         "",
         "research",
         f"  waits for      {CLAIM}: it is launched (since 8 s)",
@@ -144,6 +144,12 @@ def test_the_table_shows_all_of_it() -> None:
         "lost",
         "  error          no answer",
     ]
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    lines = render(CYCLE, later(10), width=80).splitlines()
+    assert lines[2] == "  cluster  mode   nodes coming pending unplaced $/h now $/h planned     seen"
+    assert max(map(len, lines[:4])) <= 80
 
 
 @pytest.mark.parametrize(
