@@ -283,6 +283,18 @@ def test_an_action_says_what_it_relies_on(catalog: Catalog) -> None:
     assert action.reason == "what it costs is saved: its pods have a place elsewhere (1 pods move and cost $0.2/h)"
 
 
+def test_the_order_of_nodes_and_pods_does_not_matter(catalog: Catalog) -> None:
+    nodes = tuple(own(name, "m5.2xlarge" if name in "AB" else "m5.xlarge") for name in "ABcdef")
+    bound = tuple(on(one.name, 700 + 300 * number, 1 + number % 2) for number, one in enumerate(nodes))
+    facts = {"c": (Fact.EXPIRED,)}
+    first = planned(catalog, settings=MOVE, nodes=nodes, bound=bound, facts=facts)
+    again = planned(catalog, settings=MOVE, nodes=nodes[::-1], bound=bound[::-1], facts=facts)
+    told = [(one.object, one.reason) for one in first.actions if one.kind is ActionKind.REMOVE_NODE]
+    assert told
+    assert told == [(one.object, one.reason) for one in again.actions if one.kind is ActionKind.REMOVE_NODE]
+    assert [dict(one.pods) for one in first.nodes] == [dict(one.pods) for one in again.nodes]
+
+
 def test_nothing_is_left_to_move_after_a_consolidation(catalog: Catalog) -> None:
     """Planning once it is carried out proposes nothing."""
     nodes = tuple(own(name) for name in "abcdef")
