@@ -13,22 +13,28 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from raypipe.adapters.kubernetes import Observer, Server, Writer, look
 from raypipe.adapters.nodes import NodeBackend
 from raypipe.adapters.nodes.chosen import backend_called
+from raypipe.controller import removing
 from raypipe.controller.acting import carry_out
 from raypipe.controller.binding import binding_steps, take
 from raypipe.controller.one_buyer import other_buyers
 from raypipe.errors import ClusterError
+from raypipe.manifests import read_paths
 from raypipe.manifests.nodes import Machine, machines_of
 from raypipe.manifests.objects import Objects
 from raypipe.manifests.origins import Observed
 from raypipe.manifests.pending import objects_in, pending_pods
+from raypipe.manifests.running import leaving_nodes
 from raypipe.model.actions import ActionKind
 from raypipe.model.nodes import KARPENTER, KWOK, NODE_GROUPS, PRINT
 from raypipe.model.plan import ClusterPlan
+from raypipe.model.requirements import OWN_CLUSTER
 from raypipe.model.results import Outcome, Result
+from raypipe.planner.purchases import SIMULATED
 from raypipe.settings import Settings
 
 _BACKENDS = {"Node": KWOK, "NodeGroup": NODE_GROUPS}
@@ -74,8 +80,11 @@ def apply(plan: ClusterPlan, settings: Settings, telling: Telling, *, wait: bool
         backend = _backend(plan, seen, writer, telling)
         telling.progress(f"{plan.name}: {len(plan.actions)} actions")
         results = carry_out(plan, writer, backend, pending_pods(objects, settings), settings)
-        names = _bought(results) if wait and backend.name in (KARPENTER, KWOK) else frozenset()
-        return Applied(results=results, waiting=_brought_up(plan, names, settings, writer, telling) if names else {})
+        ours = wait and backend.name in (KARPENTER, KWOK)
+        bought, marked = _done(results, ActionKind.BUY_NODE), _done(results, ActionKind.REMOVE_NODE)
+        stay = _Stay(plan=plan, bought=bought if ours else frozenset(), marked=marked if wait else frozenset())
+        waiting = stay.until_done(settings, writer, backend, telling) if stay.names else {}
+        return Applied(results=results, waiting=waiting)
     finally:
         server.close()
 
@@ -84,33 +93,70 @@ def _backend(plan: ClusterPlan, seen: Observed, writer: Writer, telling: Telling
     """Where the plan's nodes come from; claims that the cluster does not know are shown, for others to make."""
     kinds = {action.object.kind for action in plan.actions if action.kind is ActionKind.BUY_NODE}
     name = next((_BACKENDS[kind] for kind in sorted(kinds) if kind in _BACKENDS), None)
+    if not kinds and any(_is_simulated(one) for one in seen.objects):
+        name = KWOK
     region = next((node.region for node in plan.nodes), "")
     claims = KARPENTER if "NodeClaim" in seen.served else PRINT
     return backend_called(name or claims, writer, telling.show, plan.name, region)
 
 
-def _bought(results: tuple[Result, ...]) -> frozenset[str]:
+def _is_simulated(one: Mapping[str, Any]) -> bool:
+    """Whether it is a node of KWOK's that raypipe has made: no claim tells of it."""
+    metadata = one.get("metadata", {}) if one.get("kind") == "Node" else {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return OWN_CLUSTER in labels and SIMULATED.items() <= annotations.items()
+
+
+def _done(results: tuple[Result, ...], kind: ActionKind) -> frozenset[str]:
+    """The objects of actions of a kind that are done."""
     done = (one.action for one in results if one.outcome is Outcome.DONE)
-    return frozenset(action.object.name for action in done if action.kind is ActionKind.BUY_NODE)
+    return frozenset(action.object.name for action in done if action.kind is kind)
 
 
-def _brought_up(
-    plan: ClusterPlan, names: frozenset[str], settings: Settings, writer: Writer, telling: Telling
-) -> dict[str, str]:
-    """Fill and open the nodes of these names; those that were not in time, with what was waited for."""
-    until = time.monotonic() + settings.launch_timeout_s + settings.bind_wait_s
-    waiting = dict.fromkeys(sorted(names), "nothing is known of it")
-    with Observer(Server(plan.context or "")) as observer:
-        change = 0
-        while waiting and time.monotonic() < until:
-            change = observer.wait(change, timeout_s=1.0)
-            seen = observer.seen()
-            if seen.error is None:
-                waiting = _moved_on(objects_in(seen), names, settings, writer)
-                up = len(names) - len(waiting)
-                telling.progress(f"{plan.name}: {up} of {len(names)} nodes are up and filled")
-            time.sleep(_PAUSE_S if waiting else 0.0)
-    return waiting
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stay:
+    """What is stayed with until it is done: nodes `bought` are filled and opened, `marked` ones emptied and deleted."""
+
+    plan: ClusterPlan
+    bought: frozenset[str]
+    marked: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.bought | self.marked
+
+    def until_done(self, settings: Settings, writer: Writer, backend: NodeBackend, telling: Telling) -> dict[str, str]:
+        """Take every step that is due; nodes that were not done in time, with what was waited for."""
+        until = time.monotonic() + settings.launch_timeout_s + settings.bind_wait_s
+        waiting = dict.fromkeys(sorted(self.names), "nothing is known of it")
+        kept: dict[str, str] = {}
+        with Observer(Server(self.plan.context or "")) as observer:
+            change = 0
+            while waiting.keys() - kept.keys() and time.monotonic() < until:
+                change = observer.wait(change, timeout_s=1.0)
+                seen = observer.seen()
+                if seen.error is None:
+                    waiting = _moved_on(objects_in(seen), self.bought, settings, writer)
+                    waiting |= self._emptied(seen, settings, writer, backend, kept) | kept
+                    done = len(self.names) - len(waiting)
+                    telling.progress(f"{self.plan.name}: {done} of {len(self.names)} nodes are filled or given back")
+                time.sleep(_PAUSE_S if waiting else 0.0)
+        return waiting
+
+    def _emptied(
+        self, seen: Observed, settings: Settings, writer: Writer, backend: NodeBackend, kept: dict[str, str]
+    ) -> dict[str, str]:
+        """Take the next steps of marked nodes; what those that are still there wait for, and in `kept` who stays."""
+        there = {one.name for one in leaving_nodes(seen)} & self.marked if self.marked else set()
+        if not there:
+            return {}
+        (cluster,) = read_paths((), contexts=(seen.context,), observe=lambda _: {seen.context: seen}).clusters
+        cluster = dataclasses.replace(cluster, settings=settings)
+        steps, waits = removing.next_steps(cluster, seen, self.plan)
+        waits += removing.take([one for one in steps if one.node in there], writer, backend)
+        kept |= {one.node: f"it is kept after all: {one.why}" for one in steps if isinstance(one, removing.Stop)}
+        words = {one.object.rpartition("/")[2]: one.words for one in waits}
+        return {name: words.get(name, "it is being emptied") for name in sorted(there)}
 
 
 def _moved_on(objects: Objects, names: frozenset[str], settings: Settings, writer: Writer) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 import raypipe
 from raypipe.adapters.kubernetes import Server, Writer
 from raypipe.adapters.nodes import Karpenter, Kwok
+from raypipe.cli import main
 from raypipe.settings import Settings
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
@@ -74,8 +75,15 @@ def budget(name: str, least: int) -> Object:
     return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
 
 
-def scaled(cluster: Cluster, name: str, replicas: int) -> None:
-    """Let pods leave, and wait until they are gone."""
+def left(cluster: Cluster, name: str, counts: Sequence[int]) -> None:
+    """Let pods of a Deployment leave until so many are left on each node, and wait until they are gone."""
+    cost = {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1"}}}
+    for node, count in zip(nodes_of(cluster), counts, strict=True):
+        there = sorted(pod for pod, where in running(cluster, name).items() if where == node)
+        for pod in there[count:]:
+            metadata = {"name": pod, "namespace": "default"}
+            cluster.api.patch({"apiVersion": "v1", "kind": "Pod", "metadata": metadata}, cost)
+    replicas = sum(counts)
     cluster.api.patch(deployment(name, replicas), {"spec": {"replicas": replicas}})
     until(lambda: len(running(cluster, name)) == replicas, 20, f"{replicas} pods of {name} are left")
 
@@ -90,14 +98,7 @@ def test_after_most_pods_have_left_the_rest_moves_together_within_budgets(
     loop.settle(60)
     until(lambda: len(running(cluster, "web")) == 18, 20, "all pods run")
     assert len(nodes_of(cluster)) == 6
-    for name in nodes_of(cluster):  # pods leave evenly: two of the three on each node
-        cost = {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1"}}}
-        there = sorted(pod for pod, node in running(cluster, "web").items() if node == name)
-        for pod in there[1:]:
-            cluster.api.patch(
-                {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": "default"}}, cost
-            )
-    scaled(cluster, "web", 6)
+    left(cluster, "web", [1] * 6)
     five = budget("web", 5)
     cluster.api.create(five)
     cluster.api.wait(five, lambda found: found.get("status", {}).get("disruptionsAllowed") == 1)
@@ -137,6 +138,21 @@ def test_a_pinned_pod_keeps_its_node_and_one_pinned_too_late_gets_it_back(
     assert "unschedulable" not in kept["spec"]
     assert "raypipe.io/removing" not in kept["metadata"]["annotations"]
     assert any("may not be moved: karpenter.sh/do-not-disrupt" in words for words in loop.words)
+
+
+def test_a_saved_plan_is_carried_out_until_its_nodes_are_gone(cluster: Cluster, tmp_path: Path, writer: Writer) -> None:
+    loop = turns(cluster, tmp_path, writer, Settings())
+    cluster.api.create(deployment("web", 6, cpu="1100m"))
+    until(lambda: len(cluster.api.items("v1", "Pod")) == 6, 20, "the pods are there")
+    loop.settle(60)
+    until(lambda: len(running(cluster, "web")) == 6, 20, "all pods run")
+    left(cluster, "web", [2, 1])
+    saved = tmp_path / "plan.json"
+    assert main(["plan", str(loop.fleet), "--consolidate", "--quiet", "-o", "json", "--out", str(saved)]) == 0
+    kept, gone = nodes_of(cluster)
+    assert main(["apply", str(saved), "--yes"]) == 0
+    assert (nodes_of(cluster), gone not in nodes_of(cluster)) == ([kept], True)
+    until(lambda: len(running(cluster, "web")) == 3, 20, "all pods run")
 
 
 def test_the_replacement_of_a_spot_node_is_there_before_it_dies(
