@@ -17,17 +17,19 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from raypipe.catalog import Catalog
+from raypipe.catalog.existing import capacity_type_of
 from raypipe.disruption import clocks
 from raypipe.disruption.clocks import Clocks, facts_of, ticked
 from raypipe.manifests.launches import Launch
 from raypipe.model.actions import Action, ActionKind
 from raypipe.model.nodes import Fact, Unavailable
 from raypipe.model.plan import ClusterPlan, PlannedNode
-from raypipe.model.requirements import INSTANCE_TYPE
+from raypipe.model.requirements import INSTANCE_TYPE, ZONE
 from raypipe.model.resources import Resources
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.settings import Settings
 
+SPOT = "spot"
 ROUNDING_USD = 1e-9
 """Prices in plans are rounded to a nano-dollar: sums of them may be over a cap by less."""
 
@@ -102,7 +104,8 @@ def looked(
     """The memory after one more look.
 
     A launch that is neither under way any longer nor there as a node was refused by the provider (Karpenter deletes the
-    claim) or taken back by somebody: that kind of node is not bought again for a while.
+    claim) or taken back by somebody: that kind of node is not bought again for a while. Nor is the kind of a spot node
+    that the provider is about to take back, as long as that is announced and for as long thereafter.
     """
     settings = cluster.settings
     there = {one.name for one in launches} | {node.name for node in cluster.nodes}
@@ -118,10 +121,25 @@ def looked(
     ]
     return Memory(
         launches={one.name: memory.launches.get(one.name) or _started(one, now) for one in launches},
-        failures=_remembered((*memory.failures, *gone, *lost), now - settings.capacity_failure_s),
+        failures=_remembered(
+            (*memory.failures, *gone, *lost, *_taken_back(cluster, now)), now - settings.capacity_failure_s
+        ),
         learned=_learned(memory.learned, cluster, catalog),
         clocks=ticked(memory.clocks, cluster, now),
     )
+
+
+def _taken_back(cluster: ClusterSnapshot, now: float) -> Iterator[Failure]:
+    """The offerings of spot nodes that are announced to be interrupted."""
+    for node in cluster.nodes:
+        offering = Unavailable(
+            instance_type=node.labels.get(INSTANCE_TYPE, ""),
+            zone=node.labels.get(ZONE, ""),
+            capacity_type=capacity_type_of(node.labels),
+        )
+        announced = any(taint.key in cluster.settings.interruption_taints for taint in node.taints)
+        if announced and offering.capacity_type == SPOT and offering.instance_type:
+            yield Failure(offering=offering, at=now, words=f"{node.name} of it will be interrupted")
 
 
 def _started(one: Launch, now: float) -> Started:

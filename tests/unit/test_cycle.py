@@ -14,7 +14,7 @@ from raypipe.manifests.launches import Launch, launches
 from raypipe.model.actions import Action, ActionKind, ObjectRef
 from raypipe.model.nodes import Fact, Node, Unavailable
 from raypipe.model.plan import ClusterPlan, PlannedNode
-from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
+from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Taint
 from raypipe.model.resources import CPU, GPU, MEMORY
 from raypipe.model.snapshot import ClusterSnapshot
 from raypipe.model.workloads import Gang
@@ -86,6 +86,18 @@ def test_a_failure_is_forgotten_after_its_time_and_the_last_one_of_an_offering_c
     assert look(memory).failures == (failed(SPOT_A, -10, "new"), failed(SPOT_B, -179, "other"))
     assert look(memory, at=170).failures == ()
     assert look(memory, at=1).failures == (failed(SPOT_A, -10, "new"),)
+
+
+def test_the_kind_of_a_spot_node_that_is_taken_back_is_not_bought_for_a_while() -> None:
+    notice = (Taint(key="aws-node-termination-handler/spot-itn", effect="NoSchedule"),)
+    labels = {INSTANCE_TYPE: "m7i.xlarge", ZONE: "us-east-1a", CAPACITY_TYPE: "spot"}
+    spot = dataclasses.replace(node("n"), labels=labels, taints=notice)
+    on_demand = dataclasses.replace(spot, name="m", labels={**labels, CAPACITY_TYPE: "on-demand"})
+    seen = look(Memory(), nodes=(spot, on_demand))
+    assert seen.failures == (failed(SPOT_A, 0, "n of it will be interrupted"),)
+    assert look(seen, at=100, nodes=(spot,)).failures == (failed(SPOT_A, 100, "n of it will be interrupted"),)
+    assert look(seen, at=179).failures != ()
+    assert look(seen, at=180).failures == ()
 
 
 def test_what_could_not_be_had_is_unavailable_to_the_next_plan() -> None:
