@@ -18,7 +18,7 @@ from raypipe.manifests import read_paths
 from raypipe.manifests.origins import Observed
 from raypipe.manifests.pending import objects_in, pending_pods
 from raypipe.model.actions import ActionKind
-from raypipe.model.plan import ClusterPlan
+from raypipe.model.plan import ClusterPlan, Scope
 from raypipe.model.results import Outcome, Result
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.settings import Settings
@@ -68,6 +68,12 @@ class Turns:
         while self.turn():
             assert time.monotonic() < until, f"not settled after {within_s} s: {self.words} {self.plan}"
             time.sleep(0.3)
+
+    def cost(self, scope: Scope = Scope.PENDING) -> float:
+        """What the cluster costs now, or what its pods would cost planned anew: $/h."""
+        cluster, _ = self._look()
+        made = plan_fleet(FleetSnapshot(clusters=(replace(cluster, facts={}),)), self.catalog, scope=scope)
+        return made.usd_per_hour.after if scope is Scope.WHOLE else made.usd_per_hour.before
 
     def _look(self) -> tuple[ClusterSnapshot, Observed]:
         seen = look([self.context])
