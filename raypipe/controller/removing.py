@@ -33,11 +33,10 @@ from raypipe.manifests.running import Leaving, RunningPod, leaving_nodes, runnin
 from raypipe.model.actions import Action, ObjectRef
 from raypipe.model.nodes import Fact
 from raypipe.model.plan import ClusterPlan
+from raypipe.model.pods import BUDGET
 from raypipe.model.snapshot import ClusterSnapshot
 
 MARK_PATH = "/metadata/annotations/" + REMOVING.replace("/", "~1")
-BUDGET = "PodDisruptionBudget"
-"""A reason to stay that begins so passes by itself: the eviction is refused until it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

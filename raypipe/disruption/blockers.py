@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from raypipe.model.nodes import Node
-from raypipe.model.pods import BoundPods
+from raypipe.model.nodes import Fact, Node
+from raypipe.model.pods import BUDGET, BoundPods
 from raypipe.model.snapshot import ClusterSnapshot
 
 
@@ -37,11 +37,15 @@ def is_its_to_remove(node: Node, cluster: ClusterSnapshot) -> bool:
 
 
 def blockers(node: Node, pods: Sequence[BoundPods], cluster: ClusterSnapshot) -> tuple[str, ...]:
-    """Everything that keeps a node from being given back, in order; nothing: its pods may be moved."""
+    """Everything that keeps a node from being given back, in order; nothing: its pods may be moved.
+
+    A disruption budget that is used up is no reason to do nothing about a node that dies anyway: it may pass in time.
+    """
     return tuple(_blockers(node, pods, cluster))
 
 
 def _blockers(node: Node, pods: Sequence[BoundPods], cluster: ClusterSnapshot) -> Iterator[str]:
+    dies = Fact.INTERRUPTED in cluster.facts.get(node.name, ())
     if not node.own and not cluster.settings.remove_any:
         yield "raypipe did not buy it (--remove-any)"
     if node.coming:
@@ -50,7 +54,7 @@ def _blockers(node: Node, pods: Sequence[BoundPods], cluster: ClusterSnapshot) -
         yield f"it is {node.why_closed or 'closed'}"
     counts: Counter[tuple[str, str]] = Counter()
     for one in pods:
-        if one.stays:
+        if one.stays and not (dies and one.stays.startswith(BUDGET)):
             counts[one.key, one.stays] += one.count
     for (key, why), count in sorted(counts.items()):
         yield f"{count} × {key}: {why}"

@@ -18,7 +18,7 @@ from raypipe.manifests.annotations import SAFE_TO_EVICT, protecting
 from raypipe.manifests.fields import Field
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.selectors import Conditions, label_selector
-from raypipe.model.pods import NOT_MADE_AGAIN
+from raypipe.model.pods import BUDGET, NOT_MADE_AGAIN
 
 RAY_NODE_TYPE = "ray.io/node-type"
 RAY_HEAD = "the head of a Ray cluster"
@@ -61,7 +61,7 @@ class Eviction:
         labels = pod.labels.labels()
         for name, selector in budgets:
             if all(one.admits(labels) for one in selector):
-                return f"PodDisruptionBudget {name} allows no disruption"
+                return f"{BUDGET} {name} allows no disruption"
         return ""
 
 

@@ -17,6 +17,9 @@ PROTECTED = "may never be evicted"
 NOT_MADE_AGAIN = "no controller makes it again"
 """Why a bare pod is not moved. Where its node is lost it is lost, too, and wants no place elsewhere."""
 
+BUDGET = "PodDisruptionBudget"
+"""A reason that begins so passes by itself: an eviction is refused until it has."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSpec:

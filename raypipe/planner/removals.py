@@ -52,6 +52,10 @@ type Again = Callable[[frozenset[str], bool], Decision]
 """Makes a decision without some nodes; True: with little search."""
 
 
+MOST_SINGLE = 4
+"""Most nodes that are tried alone where some saving is left. Which nodes nobody needs is known only where pods of all
+nodes move, and then there is often more than one answer."""
+
 MOST_SPARED = 4
 """Most nodes that are looked at once more when nodes are bought for the pods of those that go."""
 
@@ -183,6 +187,10 @@ class _Search:
         chosen = moved(self.decision, prices, tolls, self._stop)
         worthwhile = [rooms[n].name for n in (chosen.unused if chosen is not None else ()) if tolls[n] < prices[n]]
         self._take(self._in_order(worthwhile), CONSOLIDATED, self._saves)
+        if best.usd_nanos < _usd_nanos(self.decision):
+            others = {rooms[n].name for n in prices if tolls[n] < prices[n]} - self.reasons.keys() - set(worthwhile)
+            for name in self._in_order(others)[:MOST_SINGLE]:
+                self._take([name], CONSOLIDATED, self._saves, told=False)
         self._spare_the_least_useful()
 
     def _toll(self, name: str) -> int:
@@ -199,8 +207,15 @@ class _Search:
     def _saves(self, found: Decision, names: Collection[str]) -> bool:
         return self._value(found, names) < self._value(self.decision, list(self.reasons))
 
-    def _take(self, names: Sequence[str], reason: str, accepts: Callable[[Decision, Collection[str]], bool]) -> None:
-        """Let these nodes go, all of them or as many as are accepted."""
+    def _take(
+        self,
+        names: Sequence[str],
+        reason: str,
+        accepts: Callable[[Decision, Collection[str]], bool],
+        *,
+        told: bool = True,
+    ) -> None:
+        """Let these nodes go, all of them or as many as are accepted; of others it is told why not, where asked."""
         waiting = [list(names)] if names else []
         while waiting:
             chunk = waiting.pop(0)
@@ -213,7 +228,7 @@ class _Search:
             elif len(chunk) > 1:
                 half = (len(chunk) + 1) // 2
                 waiting = [chunk[:half], chunk[half:], *waiting]
-            else:
+            elif told:
                 self._tell_refused(chunk[0], found)
 
     def _spare_the_least_useful(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from raypipe.model.actions import Action, ActionKind
 from raypipe.model.nodes import Fact, Node
 from raypipe.model.plan import ClusterPlan, Scope
-from raypipe.model.pods import NOT_MADE_AGAIN, BoundPods, PodGroup
+from raypipe.model.pods import BUDGET, NOT_MADE_AGAIN, BoundPods, PodGroup
 from raypipe.model.snapshot import ClusterSnapshot
 
 REMOVING = "raypipe.io/removing"
@@ -87,6 +87,8 @@ def _in_the_way(node: Node, cluster: ClusterSnapshot) -> Iterator[str]:
         yield f"it is on its way or closed already ({node.why_closed})"
     there = [pods for pods in cluster.bound if pods.node == node.name]
     for pods in there:
+        if Fact.INTERRUPTED in facts and pods.held.startswith(BUDGET):
+            continue  # which may pass before the node dies
         if pods.held or (pods.counted and pods.spec.protected):
             yield f"{pods.count} x {pods.key} may not be moved: {pods.held or 'protected'}"
     is_empty = not any(pods.counted for pods in there)

@@ -14,9 +14,9 @@ from raypipe.catalog import Catalog
 from raypipe.model.actions import ActionKind
 from raypipe.model.nodes import Fact, Node, Standby
 from raypipe.model.plan import ClusterPlan
-from raypipe.model.pods import NOT_MADE_AGAIN, BoundPods
+from raypipe.model.pods import BUDGET, NOT_MADE_AGAIN, BoundPods
 from raypipe.settings import Settings
-from tests.unit.planner.builders import catalog_in, node, planned, pods, spec
+from tests.unit.planner.builders import catalog_in, cluster, node, planned, planned_fleet, pods, spec
 
 MOVE = Settings(consolidate=True, moved_pod_usd_per_hour=0.001)
 
@@ -156,10 +156,10 @@ def test_free_room_of_a_node_that_stays_is_used(catalog: Catalog) -> None:
 def test_a_removal_never_costs_a_pod_its_place(catalog: Catalog) -> None:
     """With a limit of one node, an expired one cannot be replaced where nothing else holds its pod."""
     facts = {"a": (Fact.EXPIRED,), "b": (Fact.EXPIRED,)}
-    cluster: dict[str, Any] = {"nodes": (own("a"), own("b")), "bound": (on("a", 3000), on("b", 3000)), "facts": facts}
-    plan = planned(catalog, **cluster)
+    there: dict[str, Any] = {"nodes": (own("a"), own("b")), "bound": (on("a", 3000), on("b", 3000)), "facts": facts}
+    plan = planned(catalog, **there)
     assert (removed(plan), bought(plan), plan.unplaced) == (["a", "b"], ["m5.2xlarge"], ())
-    held = planned(catalog, limits={"cpu": 4000}, **cluster)
+    held = planned(catalog, limits={"cpu": 4000}, **there)
     assert (removed(held), bought(held), held.unplaced) == (["a"], [], ()) or removed(held) == []
 
 
@@ -214,6 +214,7 @@ def test_an_idle_dedicated_node_is_used_again(catalog: Catalog) -> None:
         pytest.param(own("a", open=False, why_closed="being deleted"), on("a", 3000), [], 0.4, id="being deleted"),
         pytest.param(own("a"), on("a", 3000, held=NOT_MADE_AGAIN), [], 0.2, id="a bare pod is lost with it"),
         pytest.param(own("a"), on("a", 3000, held="do-not-disrupt"), [], 0.4, id="a pinned pod is not spared"),
+        pytest.param(own("a"), on("a", 3000, held=f"{BUDGET} web allows no"), ["a"], 0.2, id="a budget may pass"),
     ],
 )
 def test_the_replacement_starts_at_the_notice(
@@ -293,6 +294,21 @@ def test_the_order_of_nodes_and_pods_does_not_matter(catalog: Catalog) -> None:
     assert told
     assert told == [(one.object, one.reason) for one in again.actions if one.kind is ActionKind.REMOVE_NODE]
     assert [dict(one.pods) for one in first.nodes] == [dict(one.pods) for one in again.nodes]
+
+
+@pytest.mark.parametrize(("limit", "binds"), [(5, True), (20, False)])
+def test_clusters_that_share_a_limit_give_back_what_needs_no_plan_of_its_own(
+    limit: int, binds: bool, catalog: Catalog
+) -> None:
+    """Where the limit binds, pods are moved for notices and not for cost; a note says so."""
+    facts = {"idle": (Fact.EMPTY,), "dies": (Fact.INTERRUPTED,)}
+    nodes = (own("idle"), own("dies"), own("a"), own("b"))
+    bound = (on("dies", 2000), on("a", 500), on("b", 500))
+    one = cluster(pods("new", 3900, 3), name="x", nodes=nodes, bound=bound, facts=facts, settings=MOVE)
+    other = cluster(pods("new", 3900, 2), name="y", settings=MOVE)
+    first, _ = planned_fleet(catalog, one, other, limits={"nodes": limit}).clusters
+    assert "dies" in removed(first)
+    assert ("x" in stays(first), bool({"a", "b"} & set(removed(first)))) == (binds, not binds)
 
 
 def test_nothing_is_left_to_move_after_a_consolidation(catalog: Catalog) -> None:
