@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from raypipe.adapters.kubernetes.writing import Writer
 from raypipe.adapters.nodes import NodeBackend
 from raypipe.controller import binding, removing
 from raypipe.controller.acting import carry_out
+from raypipe.controller.steps import StepWriter
 from raypipe.controller.telling import Wait
 from raypipe.errors import ClusterError
 from raypipe.manifests.launches import Launch
@@ -36,6 +36,9 @@ class Hands(Protocol):
     ) -> Sequence[Wait]:
         """Do the next step of all that is under way; what is waited for. plan: the last one, None before the first."""
 
+    def taken(self) -> Sequence[Result]:
+        """What has been done beside actions since this was asked last: pods bound, pods evicted."""
+
     def take_back(self, launch: Launch) -> str:
         """Let a launch go that came to nothing; words for a person where that failed, else ""."""
 
@@ -44,9 +47,9 @@ class Hands(Protocol):
 
 
 class ClusterHands:
-    """Acts by a `Writer`, and buys by a `NodeBackend`."""
+    """Acts by a writer that remembers its steps, and buys by a `NodeBackend`."""
 
-    def __init__(self, writer: Writer, backend: NodeBackend) -> None:
+    def __init__(self, writer: StepWriter, backend: NodeBackend) -> None:
         self._writer, self._backend = writer, backend
 
     def carry_out(self, plan: ClusterPlan, cluster: ClusterSnapshot, seen: Observed) -> Sequence[Result]:
@@ -64,6 +67,10 @@ class ClusterHands:
         filled = binding.take(binding.binding_steps(objects_in(seen), cluster.settings, at), self._writer)
         steps, waits = removing.next_steps(cluster, seen, plan)
         return (*_filling(filled), *waits, *removing.take(steps, self._writer, self._backend))
+
+    def taken(self) -> Sequence[Result]:
+        """The steps of the writer."""
+        return self._writer.taken()
 
     def take_back(self, launch: Launch) -> str:
         """Delete the claim, or the node that was made without one, as it was seen."""

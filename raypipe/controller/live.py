@@ -112,7 +112,7 @@ class Live:
             results = self._carry_out(now, seen)
             waits += [Wait(object=one.action.object.key, words=f"held back: {one.words}") for one in now.held]
         waits += self._hands.move_on(self.cluster, seen, self.plan, at)
-        return results, waits
+        return (*results, *self._hands.taken()), waits
 
     def coming(self) -> list[Wait]:
         """What has been bought and has not registered yet."""

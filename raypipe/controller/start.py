@@ -24,6 +24,7 @@ from raypipe.controller.live import Holding
 from raypipe.controller.loop import Loop, Parts
 from raypipe.controller.sources import Sources
 from raypipe.controller.status import StatusBoard
+from raypipe.controller.steps import StepWriter
 from raypipe.controller.telling import Everybody, Telling
 from raypipe.errors import ClusterError, InputError, OutputError, Problem
 from raypipe.manifests import read_paths
@@ -240,7 +241,7 @@ class _Equip:
         patience = Patience(read_s=lease_s / 3, whole_s=lease_s / 5)
         server = Guarded(cluster.context, patience, held.held)
         self._stack.callback(server.close)
-        writer = Writer(server)
+        writer = StepWriter(server)
         return ClusterHands(writer, _backend(cluster, writer)), held
 
 

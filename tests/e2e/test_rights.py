@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -267,7 +268,8 @@ def test_a_loop_acts_with_these_rights_and_says_which_one_it_lacks(
     right = ("karpenter.sh", "nodeclaims", "create")
     take_away(cluster, right)
     cluster.api.create(deployment("web", 6, cpu="900m"))
-    loop.start("--state", "configmap:default/raypipe", "--apply")
+    audit = loop.folder / "audit.jsonl"
+    loop.start("--state", "configmap:default/raypipe", "--apply", "--audit", str(audit))
     loop.says('cannot create resource "nodeclaims" in API group "karpenter.sh"')
     assert cluster.api.items("v1", "Node") == []
 
@@ -279,9 +281,16 @@ def test_a_loop_acts_with_these_rights_and_says_which_one_it_lacks(
     told = loop.told().splitlines()
 
     assert loop.end() == 0
+    assert {("BuyNode", "failed"), ("BuyNode", "done"), ("BindPods", "done")} <= audited(audit)
     assert [(one.name, one.mode, one.pending) for one in said.clusters] == [(way_in[0], "acting", 0)]
     assert lease["spec"]["holderIdentity"]
     assert [line for line in told if "forbidden" in line and "nodeclaims" not in line] == []
+
+
+def audited(path: Path) -> set[tuple[str, str | None]]:
+    """Kinds of action in an audit file, and what became of them."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return {(action["kind"], action["result"]) for line in lines for action in line["actions"]}
 
 
 def states(cluster: Cluster) -> list[str]:

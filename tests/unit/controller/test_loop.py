@@ -172,6 +172,9 @@ class World:
         self.moved_on.set()
         return ()
 
+    def taken(self) -> Sequence[Result]:
+        return ()
+
     def take_back(self, launch: Launch) -> str:
         self._may_die()
         self.truth.pop(launch.name, None)
