@@ -29,7 +29,7 @@ from raypipe.controller.removing import mark
 from raypipe.errors import ClusterError
 from raypipe.manifests.live import LivePod
 from raypipe.manifests.nodes import STARTING
-from raypipe.model.actions import Action, ActionKind, written
+from raypipe.model.actions import Action, ActionKind, ObjectRef, written
 from raypipe.model.meant import MEANT_PODS, Meant, meant_text
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.results import Outcome, Result
@@ -45,27 +45,42 @@ def carry_out(
     backend: NodeBackend,
     pods: Sequence[LivePod] = (),
     settings: Settings | None = None,
+    others: Sequence[str] = (),
 ) -> tuple[Result, ...]:
     """Do what the plan asks for; what became of each of its actions, in order.
 
     pods: those that want a place now, in order. settings: `bind` says whether nodes come up closed.
+    others: who else buys for these pods (`one_buyer`), so that nothing is bought.
     """
     if plan.error is not None or plan.stale:
         return ()
     meant = dealt(plan, pods)
     closed = (settings or Settings()).bind == "raypipe"
     return tuple(
-        _tried(action, writer, backend, meant.get(action.object.name, {}), closed=closed) for action in plan.actions
+        _tried(action, writer, backend, meant.get(action.object.name, {}), others, closed=closed)
+        for action in plan.actions
     )
 
 
-def _tried(action: Action, writer: Writer, backend: NodeBackend, meant: Mapping[str, Meant], *, closed: bool) -> Result:
+def _tried(
+    action: Action,
+    writer: Writer,
+    backend: NodeBackend,
+    meant: Mapping[str, Meant],
+    others: Sequence[str],
+    *,
+    closed: bool,
+) -> Result:
     try:
         if action.kind is ActionKind.BUY_NODE:
+            if others:
+                raise ClusterError("; ".join(others))
             words = backend.buy(action, _ordered(action, meant, closed=closed))
         elif action.kind is ActionKind.REMOVE_NODE:
             words = mark(action, writer)
         elif action.patch:
+            if action.precondition.get("running") is False:
+                _refuse_running(action.object, writer)
             writer.patch(action.object, action.patch)
             words = ""
         else:
@@ -86,3 +101,17 @@ def _ordered(action: Action, meant: Mapping[str, Meant], *, closed: bool) -> dic
         taints = one["spec"].setdefault(_TAINTS[one["kind"]], [])
         taints.append({"key": STARTING, "effect": "NoSchedule"})
     return one
+
+
+def _refuse_running(target: ObjectRef, writer: Writer) -> None:
+    """Raise ConflictError where a pod of a Ray object has a node: what runs is never suspended."""
+    name: str | None = target.name
+    if target.kind == "RayJob":
+        name = (writer.read(target) or {}).get("status", {}).get("rayClusterName")
+    if not name:
+        return
+    path = f"/api/v1/namespaces/{target.namespace}/pods"
+    pods = writer.server.get(path, {"labelSelector": f"ray.io/cluster={name}"}).get("items") or ()
+    running = [pod["metadata"]["name"] for pod in pods if pod.get("spec", {}).get("nodeName")]
+    if running:
+        raise ConflictError(f"{target.key}: {len(running)} of its pods have a node by now, {running[0]} the first")

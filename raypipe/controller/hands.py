@@ -13,6 +13,7 @@ from typing import Protocol
 from raypipe.adapters.nodes import NodeBackend
 from raypipe.controller import binding, removing
 from raypipe.controller.acting import carry_out
+from raypipe.controller.one_buyer import other_buyers
 from raypipe.controller.steps import StepWriter
 from raypipe.controller.telling import Wait
 from raypipe.errors import ClusterError
@@ -54,9 +55,11 @@ class ClusterHands:
 
     def carry_out(self, plan: ClusterPlan, cluster: ClusterSnapshot, seen: Observed) -> Sequence[Result]:
         """Every action, in order; nodes are bought with the pods that they are for."""
-        buys = any(action.kind is ActionKind.BUY_NODE for action in plan.actions)
-        pods = pending_pods(objects_in(seen), cluster.settings) if buys else ()
-        return carry_out(plan, self._writer, self._backend, pods, cluster.settings)
+        if not any(action.kind is ActionKind.BUY_NODE for action in plan.actions):
+            return carry_out(plan, self._writer, self._backend, (), cluster.settings)
+        objects = objects_in(seen)
+        pods, others = pending_pods(objects, cluster.settings), other_buyers(plan, objects)
+        return carry_out(plan, self._writer, self._backend, pods, cluster.settings, others)
 
     def move_on(
         self, cluster: ClusterSnapshot, seen: Observed, plan: ClusterPlan | None, at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,13 +18,16 @@ from raypipe.cli import main
 from raypipe.controller.acting import carry_out
 from raypipe.controller.binding import Taken, binding_steps, take
 from raypipe.manifests.pending import objects_in, pending_pods
+from raypipe.model.actions import ActionKind
 from raypipe.model.plan import ClusterPlan, PlannedNode
 from raypipe.model.results import Outcome, Result
 from raypipe.settings import Settings
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.karpenter import NODE_CLASS
+from tests.e2e.kuberay import ray_job
 from tests.e2e.objects import condition, daemon_set, deployment
+from tests.e2e.objects import node as machine
 from tests.e2e.processes import until
 from tests.e2e.rig import Rig
 
@@ -236,3 +240,39 @@ def test_simulated_nodes_are_what_the_plan_says_of_them(cluster: Cluster, fleet:
     after = planned(fleet)
     assert (after.actions, after.usd_per_hour.before) == ((), plan.usd_per_hour.after)
     assert all(Kwok(writer).give_back(node.name, None) for node in plan.nodes)
+
+
+def test_a_gang_is_suspended_unless_a_person_has_written_or_it_runs_and_he_is_named(
+    cluster: Cluster, fleet: Path, writer: Writer
+) -> None:
+    job = ray_job("batch", {"workers": 2}, suspend=False)
+    cluster.api.create(job)
+    waiting(cluster, 3)
+    free = fleet.read_text()
+    fleet.write_text(free + "  limits: {nodes: '0'}\n")
+    plan = planned(fleet)
+    cluster.api.apply({**job, "spec": {**job["spec"], "suspend": True}}, manager="alice")
+    (skipped,) = carry_out(plan, writer, Karpenter(writer))
+    assert (skipped.outcome, skipped.words) == (
+        Outcome.SKIPPED,
+        "RayJob/default/batch: /spec/suspend is True, not unset: alice has written it",
+    )
+    cluster.api.apply({**job, "spec": {**job["spec"], "suspend": False}}, manager="alice")
+    waiting(cluster, 3)
+    (done,) = carry_out(planned(fleet), writer, Karpenter(writer))
+    assert (done.outcome, done.words) == (Outcome.DONE, "")
+    waiting(cluster, 0)
+    assert cluster.api.get(job)["metadata"]["annotations"]["raypipe.io/suspended-by"].endswith("/nodes")
+    fleet.write_text(free)
+    resumed = [one for one in planned(fleet).actions if one.kind is ActionKind.RESUME_RAY_JOB]
+    assert [one.object.name for one in resumed] == ["batch"]
+    (result,) = carry_out(dataclasses.replace(planned(fleet), actions=tuple(resumed)), writer, Karpenter(writer))
+    assert result.outcome is Outcome.DONE
+    waiting(cluster, 3)
+    cluster.api.create(machine("n1"))
+    until(
+        lambda: all(one["spec"].get("nodeName") for one in cluster.api.items("v1", "Pod")), 20, "its pods have a node"
+    )
+    (refused,) = carry_out(dataclasses.replace(plan, actions=(done.action,)), writer, Karpenter(writer))
+    assert refused.outcome is Outcome.SKIPPED
+    assert "3 of its pods have a node by now" in refused.words

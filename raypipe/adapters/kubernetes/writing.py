@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from raypipe.adapters.kubernetes.conflicts import failed_test
 from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError, Server
 from raypipe.errors import ClusterError
 from raypipe.model.actions import API_VERSIONS, ObjectRef
@@ -81,14 +82,25 @@ class Writer:
 
     def patch(self, target: ObjectRef, operations: Iterable[Object]) -> dict[str, Any]:
         """A JSON patch; ConflictError where a test in it fails or the object is gone."""
-        query = {"fieldManager": FIELD_MANAGER}
+        query, asked = {"fieldManager": FIELD_MANAGER}, list(operations)
         try:
             patched: dict[str, Any] = self.server.send(
-                "PATCH", path_of(target), list(operations), content_type=JSON_PATCH, query=query, again=False
+                "PATCH", path_of(target), asked, content_type=JSON_PATCH, query=query, again=False
             )
         except RefusedError as error:
-            raise _as_conflict(error, CONFLICT, INVALID, NOT_FOUND) from None
+            if error.status in (CONFLICT, INVALID):
+                raise self._why(target, asked, error) from None
+            raise _as_conflict(error, NOT_FOUND) from None
         return patched
+
+    def _why(self, target: ObjectRef, asked: Iterable[Object], error: RefusedError) -> ConflictError:
+        """What of a patch does not hold and whose doing that is; as the server said it, where nobody can tell."""
+        try:
+            found = self.read(target) or {}
+        except ClusterError:
+            found = {}
+        why = failed_test(found, asked, FIELD_MANAGER) if found else ""
+        return ConflictError(f"{target.key}: {why}" if why else str(error))
 
     def delete(self, target: ObjectRef, uid: str | None = None) -> bool:
         """Delete an object, with this uid alone where one is given; whether it was still there."""
