@@ -232,7 +232,7 @@ def allowed(plan: ClusterPlan, cluster: ClusterSnapshot) -> Allowed:
     most = max(1, int(settings.max_removed_fraction * len(cluster.nodes)))
     leaving = sum(node.leaving and node.name not in dying for node in cluster.nodes)  # since earlier cycles
     for action in removals[max(0, most - leaving) :]:
-        words[action.id] = f"max_removed_fraction: {most} of {len(cluster.nodes)} nodes are given back in a cycle"
+        words[action.id] = f"max_removed_fraction: {most} of {len(cluster.nodes)} nodes are given back at a time"
     return Allowed(
         actions=tuple(one for one in plan.actions if one.id not in words),
         held=tuple(Held(action=one, words=words[one.id]) for one in plan.actions if one.id in words),

@@ -199,7 +199,7 @@ class Settings:
     """Most $/h that a cycle may add to a cluster; unset: no such cap."""
 
     max_removed_fraction: float = 0.1
-    """Most nodes that a cycle gives back, as a fraction of the cluster's; one always may be."""
+    """Most nodes that are given back at a time, as a fraction of the cluster's; one always may be."""
 
     lease_s: float = 15.0
     """Seconds after which a loop that no longer renews its Lease is taken for dead, as Kubernetes' own programs have

@@ -52,6 +52,7 @@ class Live:
         self.cluster: ClusterSnapshot | None = None
         self.launches: Sequence[Launch] = ()
         self.is_under_way = False
+        self.is_told = True
         self.plan: ClusterPlan | None = None
         self.pool: Pool | None = None
 
@@ -94,6 +95,7 @@ class Live:
     def decided(self, plan: ClusterPlan) -> None:
         """Take in what is to be done."""
         self._inputs, self.plan, self._left, self._skipped = self._asked, plan, plan.actions, {}
+        self.is_told = False
         self.pool = plan.pool if isinstance(plan.pool, Pool) else self.pool
 
     def undecided(self) -> None:

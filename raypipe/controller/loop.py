@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from raypipe.adapters.kubernetes.cache import NOT_READ_YET
 from raypipe.catalog import Catalog
 from raypipe.controller.durable import PAUSED, Durable, memory_name
 from raypipe.controller.hands import Hands
@@ -106,9 +107,9 @@ class Loop:
         parts.telling.observed(at, self._with_facts(fleet), self._seen)
         catalog = parts.catalog()
         sighted = [live for live in seen.values() if not self._is_blind(live)]
-        new = self._decide(fleet, sighted, catalog)
+        self._decide(fleet, sighted, catalog)
         for live in seen.values():
-            self._act(live, at, is_sighted=live in sighted, is_new=live.name in new)
+            self._act(live, at, is_sighted=live in sighted)
         self._remember()
 
     def once(self) -> None:
@@ -176,7 +177,8 @@ class Loop:
     def _take_in(self, fleet: FleetSnapshot) -> None:
         catalog = self._parts.catalog()
         for cluster in fleet.clusters:
-            self._complain(cluster.name, cluster.error)
+            if not (cluster.error or "").endswith(NOT_READ_YET):
+                self._complain(cluster.name, cluster.error)
             if cluster.error is not None or cluster.context is None:
                 continue
             live = self._lives.get(cluster.name) or self._meet(cluster)
@@ -205,24 +207,25 @@ class Loop:
     def _is_blind(self, live: Live) -> bool:
         return live.is_blind(self._seen[live.context])
 
-    def _decide(self, fleet: FleetSnapshot, lives: Sequence[Live], catalog: Catalog) -> set[str]:
-        """Plan what has changed; the names of clusters with a new plan.
+    def _decide(self, fleet: FleetSnapshot, lives: Sequence[Live], catalog: Catalog) -> None:
+        """Plan what has changed.
 
         What clusters share is planned together, with the others as they were last seen.
         """
         changed = [live for live in lives if live.wants_plan(catalog)]
         if not changed:
-            return set()
+            return
         if not _shares(fleet):
-            return self._plan(fleet, changed, changed, catalog)
+            self._plan(fleet, changed, changed, catalog)
+            return
         unknown = [one.name for one in fleet.clusters if one.name not in self._lives]
         if unknown:
             self._complain("fleet", f"nothing is bought under shared limits while {', '.join(unknown)} is not seen")
-            return set()
+            return
         self._complain("fleet", None)
-        return self._plan(fleet, list(self._lives.values()), lives, catalog)
+        self._plan(fleet, list(self._lives.values()), lives, catalog)
 
-    def _plan(self, fleet: FleetSnapshot, asked: Sequence[Live], decided: Sequence[Live], catalog: Catalog) -> set[str]:
+    def _plan(self, fleet: FleetSnapshot, asked: Sequence[Live], decided: Sequence[Live], catalog: Catalog) -> None:
         """Plan clusters together; where that fails, each alone, so that one does not keep the others waiting."""
         clusters = tuple(live.asked(catalog) for live in asked)
         begun = time.monotonic()
@@ -230,17 +233,18 @@ class Loop:
             plan = self._planned(dataclasses.replace(fleet, clusters=clusters), catalog)
         except Exception as error:  # noqa: BLE001 - the control loop: a cluster that cannot be planned waits
             if len(asked) > 1 and not _shares(fleet):
-                return {name for live in asked for name in self._plan(fleet, [live], [live], catalog)}
+                for live in asked:
+                    self._plan(fleet, [live], [live], catalog)
+                return
             for live in decided:
                 live.undecided()
             self._parts.complain(f"{names(asked)}: not planned: {error}")
-            return set()
+            return
         plans = {one.name: one for one in plan.clusters}
         for live in decided:
             live.decided(plans[live.name])
             self.plans[live.name] = plan
         self._parts.telling.decided(self._now(), plan, time.monotonic() - begun)
-        return {live.name for live in decided}
 
     def _planned(self, fleet: FleetSnapshot, catalog: Catalog) -> FleetPlan:
         """The plan; what is under way is moved on until it is made."""
@@ -251,7 +255,7 @@ class Loop:
                     self.move_on(renews=False)
             return made.result()
 
-    def _act(self, live: Live, at: datetime, *, is_sighted: bool, is_new: bool) -> None:
+    def _act(self, live: Live, at: datetime, *, is_sighted: bool) -> None:
         """Do what is to be done in a cluster, as far as that is allowed, and tell of it."""
         mode, results, waits = self._mode(), list[Result](), live.coming()
         if not is_sighted:
@@ -267,8 +271,10 @@ class Loop:
             else:
                 more = live.move_on(seen, at)
             waits += more
-        if live.plan is not None and (is_new or results):
+        # Of two loops the one that may act tells, so that nothing is told twice.
+        if live.plan is not None and (results or not live.is_told) and (mode is Mode.DRY_RUN or live.may_act()):
             self._parts.telling.acted(at, live.plan, mode, results)
+            live.is_told = True
         self._parts.telling.waiting(at, live.name, waits)
 
     def _mode(self) -> Mode:

@@ -8,21 +8,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
+from raypipe.adapters.kubernetes import Server
 from raypipe.controller.audit import Audit, audit_file
 from raypipe.controller.durable import PAUSED, Durable, Folder
 from raypipe.controller.endpoints import Endpoints
+from raypipe.controller.event_writer import EventWriter, Said
+from raypipe.controller.events import Events
 from raypipe.controller.health import Health
+from raypipe.controller.later import Later
 from raypipe.controller.lease import identity
 from raypipe.controller.lines import Lines
 from raypipe.controller.loop import Loop
 from raypipe.controller.metrics import Metrics
 from raypipe.controller.start import Options, config_map, folder_of, started
 from raypipe.controller.telling import Everybody, Telling
-from raypipe.errors import InputError, Problem
+from raypipe.errors import ClusterError, InputError, Problem
 
 DONE, WRONG_INPUT, UNPLACED = 0, 2, 3
 
@@ -48,7 +54,9 @@ def serve(options: Options, outside: Outside, *, once: bool = False) -> int:
             metrics, health = Metrics(), Health()
             told += [metrics, health]
             stack.enter_context(Endpoints(outside.listen, metrics, health))
-        loop = stack.enter_context(started(options, Everybody(*told), outside.complain))
+        if options.acts:
+            told.append(Events(stack.enter_context(_Speaking(outside.complain))))
+        loop = stack.enter_context(started(options, Everybody(*told), outside.complain, outside.say))
         stack.enter_context(_ending(stop, loop))
         if once:
             loop.once()
@@ -59,6 +67,41 @@ def serve(options: Options, outside: Outside, *, once: bool = False) -> int:
         if loop.errors:
             return WRONG_INPUT
         return UNPLACED if any(plan.unplaced for plan in loop.plans.values()) else DONE
+
+
+class _Speaking:
+    """Writes Events, a little later and by connections of their own, so that nobody waits for them."""
+
+    def __init__(self, complain: Callable[[str], None]) -> None:
+        self._complain, self._instance = complain, identity()
+        self._later = Later()
+        self._writers: dict[str, EventWriter] = {}
+        self._servers: list[Server] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._later.close()
+        for server in self._servers:
+            server.close()
+
+    def __call__(self, context: str, said: Said, at: datetime) -> None:
+        """Write an Event in the cluster of this context."""
+        self._later(partial(self._say, context, said, at))
+
+    def _say(self, context: str, said: Said, at: datetime) -> None:
+        try:
+            self._writer(context).say(said, at)
+        except ClusterError as error:
+            self._complain(f"an Event was not written: {error}")
+
+    def _writer(self, context: str) -> EventWriter:
+        if context not in self._writers:
+            server = Server(context)
+            self._servers.append(server)
+            self._writers[context] = EventWriter(server, self._instance, self._complain)
+        return self._writers[context]
 
 
 @contextmanager

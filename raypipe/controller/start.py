@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from raypipe import api, state
 from raypipe.adapters.kubernetes import Server
 from raypipe.adapters.kubernetes.server import Patience
 from raypipe.adapters.kubernetes.writing import Writer
-from raypipe.adapters.nodes import Karpenter, NodeBackend
+from raypipe.adapters.nodes import Karpenter, Kwok, NodeBackend, Printed
+from raypipe.adapters.nodes.aws_groups import AwsGroups
+from raypipe.adapters.nodes.node_groups import NodeGroups, look_at_groups
 from raypipe.catalog import Catalog
 from raypipe.controller.durable import STATUS, ConfigMap, Durable, Folder, Nowhere, config_map_named
 from raypipe.controller.hands import ClusterHands, Hands
@@ -28,8 +31,8 @@ from raypipe.controller.steps import StepWriter
 from raypipe.controller.telling import Everybody, Telling
 from raypipe.errors import ClusterError, InputError, OutputError, Problem
 from raypipe.manifests import read_paths
-from raypipe.manifests.origins import Observe
-from raypipe.model.actions import Action
+from raypipe.manifests.origins import Observe, Observed
+from raypipe.model.actions import ObjectRef
 from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.model.status import Status
@@ -85,28 +88,14 @@ class _Nobody:
         return False
 
 
-class _Printed:
-    """Buys nothing: what a plan asks for is applied by somebody else."""
-
-    name = "print"
-
-    def buyable(self) -> None:
-        """Every offering."""
-
-    def buy(self, action: Action, one: Mapping[str, Any]) -> str:
-        """Say that it is not bought here."""
-        del action, one
-        raise ClusterError("nodes: print: raypipe buys nothing in this cluster; `raypipe plan -o yaml` prints what to")
-
-    def give_back(self, node: str, claim: str | None) -> bool:
-        """Nothing was bought."""
-        del node, claim
-        return False
-
-
 @contextmanager
-def started(options: Options, telling: Telling, complain: Callable[[str], None]) -> Iterator[Loop]:
-    """A loop that is ready to run; at the end Leases are given back and all connections closed."""
+def started(
+    options: Options, telling: Telling, complain: Callable[[str], None], show: Callable[[str], None]
+) -> Iterator[Loop]:
+    """A loop that is ready to run; at the end Leases are given back and all connections closed.
+
+    show: gets what somebody else is to buy (``nodes: print``).
+    """
     with ExitStack() as stack:
         bell = threading.Event()
         sources = Sources(bell.set)
@@ -120,7 +109,7 @@ def started(options: Options, telling: Telling, complain: Callable[[str], None])
             sources=sources,
             plan=kept.planned(planner, complain),
             catalog=_catalog(options, planner),
-            equip=_Equip(options, stack, bell.set).of,
+            equip=_Equip(options, stack, bell.set, show).of,
             durable=kept.durable,
             telling=Everybody(board, telling),
             complain=complain,
@@ -132,18 +121,31 @@ def started(options: Options, telling: Telling, complain: Callable[[str], None])
 
 
 class _Reader:
-    """Reads the fleet anew each cycle; the first time with the pattern pools of an earlier life."""
+    """Reads the fleet anew each cycle; the first time with the pattern pools of an earlier life.
+
+    What nobody has changed is not read again, but for node groups, which no watch tells of.
+    """
 
     def __init__(self, options: Options) -> None:
         self._options, self._is_first = options, True
+        self._seen: Mapping[str, Observed] = {}
+        self._last: FleetSnapshot | None = None
 
     def read(self, observe: Observe) -> FleetSnapshot:
-        """The fleet by what `observe` sees; InputError where a cluster of it is none that can be watched."""
-        options = self._options
+        """The fleet by what `observe` sees, node groups included; InputError where a cluster cannot be watched."""
+        options, seen = self._options, dict[str, Observed]()
+        if self._last is not None and self._is_as_it_was(observe):
+            return self._last
+
+        def observing(contexts: Sequence[str]) -> Mapping[str, Observed]:
+            found = observe(contexts)
+            seen.update(found)
+            return found
+
         fleet = read_paths(
             options.paths,
             contexts=options.contexts,
-            observe=observe,
+            observe=observing,
             settings=options.settings,
             provider=options.provider,
             region=options.region,
@@ -154,11 +156,25 @@ class _Reader:
             raise InputError(
                 [Problem(field=f"clusters {name}", found="no context", expected=expected) for name in dead]
             )
+        clusters = (
+            look_at_groups(one, seen[one.context]) if one.context is not None and one.context in seen else one
+            for one in fleet.clusters
+        )
+        fleet = dataclasses.replace(fleet, clusters=tuple(clusters))
         folder = folder_of(options.state)
         if self._is_first and folder is not None:
             self._is_first = False
             return state.read_state(folder, fleet)
+        self._seen, self._last = seen, fleet
         return fleet
+
+    def _is_as_it_was(self, observe: Observe) -> bool:
+        """Whether no cluster has told anything new, and none may have changed without a word."""
+        assert self._last is not None
+        if any(one.nodes_backend == "node-groups" for one in self._last.clusters):
+            return False
+        now = observe(list(self._seen))
+        return all(now[context] is seen for context, seen in self._seen.items())
 
 
 class _Kept:
@@ -221,8 +237,10 @@ def _catalog(options: Options, planner: api.Planner) -> Callable[[], Catalog]:
 class _Equip:
     """Gives each cluster hands and a Lease, when it is met."""
 
-    def __init__(self, options: Options, stack: ExitStack, ring: Callable[[], None]) -> None:
-        self._options, self._stack, self._ring = options, stack, ring
+    def __init__(
+        self, options: Options, stack: ExitStack, ring: Callable[[], None], show: Callable[[str], None]
+    ) -> None:
+        self._options, self._stack, self._ring, self._show = options, stack, ring, show
         self._identity = identity()
 
     def of(self, cluster: ClusterSnapshot) -> tuple[Hands, Holding]:
@@ -242,11 +260,24 @@ class _Equip:
         server = Guarded(cluster.context, patience, held.held)
         self._stack.callback(server.close)
         writer = StepWriter(server)
-        return ClusterHands(writer, _backend(cluster, writer)), held
+        return ClusterHands(writer, self._backend(cluster, writer)), held
+
+    def _backend(self, cluster: ClusterSnapshot, writer: Writer) -> NodeBackend:
+        """How the cluster's nodes are bought."""
+        match cluster.nodes_backend:
+            case "karpenter":
+                return Karpenter(writer)
+            case "kwok":
+                return Kwok(writer)
+            case "node-groups":
+                return NodeGroups(cluster.name, AwsGroups.of_region(cluster.region), partial(_provider_id, writer))
+            case _:
+                return Printed(self._show)
 
 
-def _backend(cluster: ClusterSnapshot, writer: Writer) -> NodeBackend:
-    return Karpenter(writer) if cluster.nodes_backend == "karpenter" else _Printed()
+def _provider_id(writer: Writer, node: str) -> str:
+    found = writer.read(ObjectRef(kind="Node", name=node)) or {}
+    return str((found.get("spec") or {}).get("providerID") or "")
 
 
 class Saved:

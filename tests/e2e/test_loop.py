@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from raypipe.cli import main
+from raypipe.controller.durable import memory_name
+from raypipe.cycle import Memory
+from tests.e2e import kubeconfig
 from tests.e2e.cluster import Cluster, Wanted
 from tests.e2e.instance_types import sold_on_aws
 from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.objects import deployment
-from tests.e2e.processes import until
+from tests.e2e.processes import free_ports, until
 from tests.e2e.rig import Rig
 from tests.e2e.running import USER, ZONES, RunningLoop, bought, claims, fleet_file, kubeconfig_of, unhappy, writes
 
+README = Path(__file__).parents[2] / "README.md"
 LEASE_S = 2.0
+SOLD_OUT = "m7i.xlarge"
+"""What the provider of this cluster does not have, though the catalogue does: launches of it fail."""
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +147,45 @@ def test_an_api_server_that_is_away_is_waited_for(looped: Cluster, loop: Running
     looped.api.create(deployment("more", 5, cpu="900m", memory="1Gi"))
     runs(looped, 8)
     assert unhappy(looped) == []
+
+
+def test_a_launch_that_fails_is_given_up_and_bought_elsewhere(looped: Cluster, loop: RunningLoop) -> None:
+    fleet = yaml.safe_load(loop.fleet.read_text())
+    kinds = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": [SOLD_OUT, "m7i.4xlarge"]}
+    fleet["clusters"][0]["requirements"] = [kinds]
+    loop.fleet.write_text(yaml.safe_dump(fleet))
+    looped.api.create(deployment("web", 1, cpu="2", memory="4Gi"))
+    loop.start("--apply")
+    runs(looped, 1)
+    assert "given up: LaunchFailed" in loop.told()
+    until(lambda: len(claims(looped)) == 1, 20, "what failed is gone")
+    assert unhappy(looped) == []
+    remembered = Memory.from_json((loop.state / memory_name(looped.name)).read_bytes())
+    assert {one.offering.instance_type for one in remembered.failures} == {SOLD_OUT}
+
+
+def test_a_cluster_that_does_not_answer_leaves_the_others_served(looped: Cluster, loop: RunningLoop) -> None:
+    (dead,) = free_ports(1)
+    nobody = dataclasses.replace(looped.context(USER), name="dead", port=dead)
+    kubeconfig.write(loop.kubeconfig, [dataclasses.replace(looped.context(USER), name=looped.name), nobody])
+    fleet_file(loop.fleet, ["dead", looped.name], lease_s=LEASE_S, settle_s=0.5)
+    loop.start("--apply")
+    looped.api.create(deployment("web", 3, cpu="700m"))
+    runs(looped, 3)
+    loop.says("dead: no answer from")
+    assert unhappy(looped) == []
+
+
+def test_the_commands_of_the_readme_are_real(
+    looped: Cluster, loop: RunningLoop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = re.search(r"^```sh\n(raypipe run .*?)^```$", README.read_text(), re.M | re.S)
+    assert block is not None
+    once, endless, pause, resume = (shlex.split(line, comments=True)[1:] for line in block[1].splitlines())
+    way_in = dataclasses.replace(looped.context(USER), name="prod")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig.write(loop.kubeconfig, [way_in])))
+    monkeypatch.chdir(loop.folder)
+    assert main(once) == 0
+    assert "dry run, decision" in capsys.readouterr().out
+    assert main([*endless, "--once"]) == 0
+    assert (main(pause), main(resume)) == (0, 0)

@@ -35,6 +35,7 @@ class Cache:
         self._notes: tuple[Note, ...] = ()
         self._unreadable: ClusterError | None = None
         self._changes = 0
+        self._handed_out: tuple[int, Observed] | None = None
 
     def expect(self, resources: Iterable[Resource], missing: Iterable[Kind], notes: Iterable[Note]) -> None:
         """Wait for these before anything is seen; `missing`: kinds that the server does not have."""
@@ -89,20 +90,28 @@ class Cache:
             self._note_change()
 
     def seen(self) -> Observed:
-        """The cluster as it is known now; with an `error` while a kind is not up to date or not read yet."""
+        """The cluster as it is known now; with an `error` while a kind is not up to date or not read yet.
+
+        It is the very same value as long as nothing changes.
+        """
         with self._changed:
-            errors = [self._unreadable] if self._unreadable is not None else list(self._failing.values())
-            if errors:
-                words = "\n".join(sorted({str(error) for error in errors}))
-                return Observed(context=self._context, error=words)
-            if self._awaited or not self._objects:
-                return Observed(context=self._context, error=f"{self._context}: {NOT_READ_YET}")
-            return Observed(
-                context=self._context,
-                objects=tuple(one for known in self._objects.values() for one in known.values()),
-                served=frozenset(resource.kind.name for resource in self._objects),
-                notes=self._told(),
-            )
+            if self._handed_out is None or self._handed_out[0] != self._changes:
+                self._handed_out = self._changes, self._observed()
+            return self._handed_out[1]
+
+    def _observed(self) -> Observed:
+        errors = [self._unreadable] if self._unreadable is not None else list(self._failing.values())
+        if errors:
+            words = "\n".join(sorted({str(error) for error in errors}))
+            return Observed(context=self._context, error=words)
+        if self._awaited or not self._objects:
+            return Observed(context=self._context, error=f"{self._context}: {NOT_READ_YET}")
+        return Observed(
+            context=self._context,
+            objects=tuple(one for known in self._objects.values() for one in known.values()),
+            served=frozenset(resource.kind.name for resource in self._objects),
+            notes=self._told(),
+        )
 
     def find(self, uid: str) -> Mapping[str, Any] | None:
         """One object as it is known now."""
