@@ -11,7 +11,7 @@ hour is an argument, in seconds since 1970; the simulator has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -85,7 +85,7 @@ class GivenUp:
 
 
 def given_up(memory: Memory, launches: Sequence[Launch], settings: Settings, now: float) -> tuple[GivenUp, ...]:
-    """The launches that have failed, or have not registered in time."""
+    """The launches that have failed, or are not ready in time."""
     return tuple(GivenUp(launch=one, words=words) for one in launches if (words := _lost(one, memory, settings, now)))
 
 
@@ -95,20 +95,25 @@ def _lost(one: Launch, memory: Memory, settings: Settings, now: float) -> str:
         return one.failed
     started = memory.launches.get(one.name)
     late = started is not None and now - started.at >= settings.launch_timeout_s
-    return f"not registered after {settings.launch_timeout_s} s" if late else ""
+    return f"not ready after {settings.launch_timeout_s} s" if late else ""
 
 
 def looked(
-    memory: Memory, cluster: ClusterSnapshot, launches: Sequence[Launch], catalog: Catalog, now: float
+    memory: Memory,
+    cluster: ClusterSnapshot,
+    launches: Sequence[Launch],
+    arrived: Collection[str],
+    catalog: Catalog,
+    now: float,
 ) -> Memory:
-    """The memory after one more look.
+    """The memory after one more look; `arrived`: names of what was launched and has brought a node.
 
-    A launch that is neither under way any longer nor there as a node was refused by the provider (Karpenter deletes the
+    A launch that is neither under way any longer nor has arrived was refused by the provider (Karpenter deletes the
     claim) or taken back by somebody: that kind of node is not bought again for a while. Nor is the kind of a spot node
     that the provider is about to take back, as long as that is announced and for as long thereafter.
     """
     settings = cluster.settings
-    there = {one.name for one in launches} | {node.name for node in cluster.nodes}
+    there = {one.name for one in launches}.union(arrived)
     told = {one.offering for one in memory.failures}  # of a launch that was given up it is known why
     gone = [
         Failure(offering=started.offering, at=now, words=f"{name} is gone and has brought no node")

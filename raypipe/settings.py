@@ -186,8 +186,8 @@ class Settings:
     """Most seconds that the loop waits for changes to end; also how often it looks where none is seen."""
 
     launch_timeout_s: int = 300
-    """Seconds in which a bought node has to register; then it is given up and bought elsewhere. Clouds take 30 to 120,
-    large GPU machines up to 200."""
+    """Seconds in which a bought node has to register and be ready; then it is given up and bought elsewhere. Clouds
+    take 30 to 120, large GPU machines up to 200."""
 
     capacity_failure_s: int = 180
     """Seconds for which an offering that could not be had is not bought again; most shortages outlast a minute."""

@@ -16,7 +16,7 @@ from raypipe.catalog import Catalog
 from raypipe.controller.hands import Hands
 from raypipe.controller.telling import Wait
 from raypipe.cycle import Allowed, Memory, allowed, given_up, looked, with_facts
-from raypipe.manifests.launches import Launch, held_nodes, launches
+from raypipe.manifests.launches import Launch, arrived, held_nodes, launches
 from raypipe.manifests.origins import Observed
 from raypipe.model.actions import Action, ActionKind, ObjectRef
 from raypipe.model.plan import ClusterPlan
@@ -71,7 +71,7 @@ class Live:
         """Take in a cluster as it is now."""
         self.launches = launches(seen.objects)
         self.is_under_way = bool(self.launches) or bool(held_nodes(seen.objects))
-        self.memory = looked(self.memory, cluster, self.launches, catalog, now)
+        self.memory = looked(self.memory, cluster, self.launches, arrived(seen.objects), catalog, now)
         known = with_facts(cluster, self.memory, now)
         self.cluster = known if self.pool is None else dataclasses.replace(known, pool=self.pool)
 

@@ -1,7 +1,8 @@
 """Nodes of raypipe's own that are on their way: what each is to be, and whether its launch has failed.
 
-A launch is over once the machine has registered as a node; what happens to it afterwards is told by the node. A machine
-that is being deleted is no launch any longer. Objects are those of one live cluster, as they came.
+A launch is over once the machine has registered as a node and been ready; what happens to it afterwards is told by the
+node. A machine that is being deleted or emptied is no launch any longer. Objects are those of one live cluster, as they
+came.
 """
 
 from __future__ import annotations
@@ -42,14 +43,26 @@ def launches(objects: Iterable[Raw]) -> tuple[Launch, ...]:
     [('n', '')]
     """
     own = [one for one in objects if one.get("kind") in ("NodeClaim", "Node") and _is_own(one)]
-    claimed = {_part(one, "status").get("nodeName") for one in own if one["kind"] == "NodeClaim"}
-    found = [
-        _launch(one)
-        for one in own
-        if not _part(one, "metadata").get("deletionTimestamp")
-        and (_is_unregistered(one) if one["kind"] == "NodeClaim" else _is_unready(one, claimed))
+    nodes = {_part(one, "metadata")["name"]: one for one in own if one["kind"] == "Node"}
+    claims = [one for one in own if one["kind"] == "NodeClaim"]
+    claimed = {_part(one, "status").get("nodeName") for one in claims}
+    found = [_launch(one) for one in claims if not _is_deleted(one) and _is_coming(one, nodes)]
+    found += [
+        _launch(one) for name, one in nodes.items() if name not in claimed and not _is_deleted(one) and _is_unready(one)
     ]
     return tuple(sorted(found, key=lambda one: (one.name, one.kind)))
+
+
+def arrived(objects: Iterable[Raw]) -> frozenset[str]:
+    """Names of raypipe's own claims whose machine has registered, and of all nodes: what is no launch, and no failure.
+
+    A claim and its node are called differently.
+    """
+    return frozenset(
+        _part(one, "metadata")["name"]
+        for one in objects
+        if one.get("kind") == "Node" or (one.get("kind") == "NodeClaim" and _is_own(one) and _is_registered(one))
+    )
 
 
 def held_nodes(objects: Iterable[Raw]) -> frozenset[str]:
@@ -58,9 +71,17 @@ def held_nodes(objects: Iterable[Raw]) -> frozenset[str]:
 
 
 def _is_held(node: Raw) -> bool:
-    annotations = _part(node, "metadata").get("annotations") or {}
+    return _is_awaited(node) or REMOVING in _annotations(node)
+
+
+def _is_awaited(node: Raw) -> bool:
+    """Whether a node is kept closed until its pods are bound."""
     is_starting = any(taint.get("key") == STARTING for taint in _part(node, "spec").get("taints") or ())
-    return is_starting or CORDONED in annotations or REMOVING in annotations
+    return (is_starting or CORDONED in _annotations(node)) and REMOVING not in _annotations(node)
+
+
+def _annotations(one: Raw) -> Raw:
+    return _part(one, "metadata").get("annotations") or {}
 
 
 def _launch(one: Raw) -> Launch:
@@ -84,14 +105,25 @@ def _launch(one: Raw) -> Launch:
     )
 
 
-def _is_unregistered(claim: Raw) -> bool:
-    return _conditions(claim).get("Registered", {}).get("status") != "True"
+def _is_coming(claim: Raw, nodes: Mapping[str, Raw]) -> bool:
+    """Whether a claim has no node yet, or one that has never come up."""
+    if not _is_registered(claim):
+        return True
+    node = nodes.get(_part(claim, "status").get("nodeName") or "")
+    return node is not None and _is_unready(node)
 
 
-def _is_unready(node: Raw, claimed: Iterable[object]) -> bool:
-    """Whether a node that was made without a claim has not come up: raypipe still holds it closed for its pods."""
-    ready = _conditions(node).get("Ready", {}).get("status") == "True"
-    return _is_held(node) and not ready and _part(node, "metadata")["name"] not in claimed
+def _is_registered(claim: Raw) -> bool:
+    return _conditions(claim).get("Registered", {}).get("status") == "True"
+
+
+def _is_unready(node: Raw) -> bool:
+    """Whether a node has not come up: raypipe still holds it closed for its pods, and it is not ready."""
+    return _is_awaited(node) and _conditions(node).get("Ready", {}).get("status") != "True"
+
+
+def _is_deleted(one: Raw) -> bool:
+    return bool(_part(one, "metadata").get("deletionTimestamp"))
 
 
 def _is_own(one: Raw) -> bool:

@@ -81,7 +81,7 @@ class Turns:
         (cluster,) = fleet.clusters
         assert cluster.error is None, cluster.error
         now = time.time()
-        self._memory = looked(self._memory, cluster, (), self.catalog, now)
+        self._memory = looked(self._memory, cluster, (), (), self.catalog, now)
         return with_facts(cluster, self._memory, now), seen[self.context]
 
     def _decide(self, cluster: ClusterSnapshot, observed: Observed) -> None:

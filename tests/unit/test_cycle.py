@@ -10,7 +10,7 @@ import pytest
 import raypipe
 from raypipe.cycle import Failure, Memory, Started, allowed, given_up, looked, next_due, with_facts
 from raypipe.disruption.clocks import Clocks
-from raypipe.manifests.launches import Launch, launches
+from raypipe.manifests.launches import Launch, arrived, launches
 from raypipe.model.actions import Action, ActionKind, ObjectRef
 from raypipe.model.nodes import Fact, Node, Unavailable
 from raypipe.model.plan import ClusterPlan, PlannedNode
@@ -41,8 +41,17 @@ def cluster(*nodes: Node, **settings: Any) -> ClusterSnapshot:
     return ClusterSnapshot(name="c", nodes=nodes, settings=Settings(**settings))
 
 
-def look(memory: Memory, *under_way: Launch, at: float = 0.0, nodes: tuple[Node, ...] = (), **settings: Any) -> Memory:
-    return looked(memory, cluster(*nodes, **settings), under_way, CATALOG, START + at)
+def look(
+    memory: Memory,
+    *under_way: Launch,
+    at: float = 0.0,
+    nodes: tuple[Node, ...] = (),
+    up: frozenset[str] = frozenset(),
+    **settings: Any,
+) -> Memory:
+    return looked(
+        memory, cluster(*nodes, **settings), under_way, up or {one.name for one in nodes}, CATALOG, START + at
+    )
 
 
 def failed(offering: Unavailable, at: float, words: str) -> Failure:
@@ -56,6 +65,12 @@ def test_a_launch_that_registers_leaves_nothing_behind() -> None:
     memory = look(look(Memory(), launch()), launch(), at=20)
     assert memory == Memory(launches={"n": Started(offering=SPOT_A, at=START)})
     assert dataclasses.replace(look(memory, at=30, nodes=(node("n"),)), clocks=Clocks()) == Memory()
+
+
+def test_a_claim_that_has_registered_is_no_failure_though_its_node_has_another_name() -> None:
+    registered = claim(conditions=(REGISTERED,))
+    memory = look(look(Memory(), launch()), up=arrived([registered, raw_node("ip-10-0-0-1", "False")]))
+    assert (memory.failures, memory.launches) == ((), {})
 
 
 def test_a_launch_that_is_gone_without_a_node_is_a_failure_of_its_offering() -> None:
@@ -77,7 +92,7 @@ def test_a_launch_that_the_provider_refuses_is_given_up_at_once_and_its_reason_i
 def test_a_launch_has_its_time_and_no_more(after_s: float, late: bool) -> None:
     memory = look(look(Memory(), launch()), launch(), at=after_s)
     gone = given_up(memory, [launch()], Settings(), START + after_s)
-    assert [one.words for one in gone] == (["not registered after 300 s"] if late else [])
+    assert [one.words for one in gone] == (["not ready after 300 s"] if late else [])
     assert bool(memory.failures) is late
 
 
@@ -291,11 +306,26 @@ def raw_node(name: str, ready: str, **spec: Any) -> dict[str, Any]:
 
 STARTING = {"taints": [{"key": "raypipe.io/starting", "effect": "NoSchedule"}]}
 REFUSED = {"type": "Launched", "status": "Unknown", "reason": "LaunchFailed", "message": "none\nleft"}
+REGISTERED = {"type": "Registered", "status": "True"}
+DEAD = raw_node("k", "Unknown", **STARTING)
+EMPTIED = {**DEAD, "metadata": {**DEAD["metadata"], "annotations": {"raypipe.io/removing": "0123456789ab"}}}
 SEEN: dict[str, tuple[list[dict[str, Any]], list[Launch]]] = {
     "a claim of ours": ([claim()], [launch()]),
     "one that is launched": ([claim(conditions=({"type": "Launched", "status": "True"},))], [launch()]),
     "one that is refused": ([claim(conditions=(REFUSED,))], [launch(failed="LaunchFailed: none left")]),
     "one that has registered": ([claim(conditions=({"type": "Registered", "status": "True"},))], []),
+    "one whose node has died before it was ready": (
+        [{**claim(conditions=(REGISTERED,)), "status": {"conditions": [REGISTERED], "nodeName": "k"}}, DEAD],
+        [launch()],
+    ),
+    "one whose node is ready": (
+        [{**claim(), "status": {"conditions": [REGISTERED], "nodeName": "k"}}, raw_node("k", "True", **STARTING)],
+        [],
+    ),
+    "one whose node is being emptied and has died": (
+        [{**claim(), "status": {"conditions": [REGISTERED], "nodeName": "k"}}, EMPTIED],
+        [],
+    ),
     "one that is being deleted": ([claim(deletionTimestamp="2026-01-01T00:00:00Z")], []),
     "one of somebody else": ([claim(labels={})], []),
     "a node made without a claim": (
