@@ -463,7 +463,7 @@ def run(
     \b
     raypipe run --context prod                              a dry run: what it would do
     raypipe run --context prod --apply --state .raypipe
-    raypipe run fleet.yaml --apply --state configmap:raypipe/state
+    raypipe run fleet.yaml --apply --state configmap:default/raypipe
     raypipe run --context prod --apply --once
     """
     from raypipe import api
@@ -498,7 +498,7 @@ def pause(state: LoopState = None, context: LoopContexts = None) -> None:
 
     \b
     raypipe pause --state .raypipe
-    raypipe pause --state configmap:raypipe/state --context prod
+    raypipe pause --state configmap:default/raypipe --context prod
     """
     from raypipe.controller import service
 
