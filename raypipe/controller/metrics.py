@@ -92,18 +92,12 @@ class Metrics(Telling):
         del at
         self._under_way.labels(cluster).set(len(waits))
 
-    def prices_read(self, at: datetime) -> None:
-        """When the prices that plans use were read."""
-        self._prices_read = at
-
-    def shards_died(self, count: int | None) -> None:
-        """How many planner shards have died so far, each of which was started anew; None: nobody can tell.
-
-        A Coordinator that was itself started anew counts from 0.
-        """
-        if count is not None:
-            self._restarts.inc(count - self._deaths if count >= self._deaths else count)
-            self._deaths = count
+    def supplied(self, prices_read: datetime | None, shards_died: int | None) -> None:
+        """Remember when prices were read, and count shards; a Coordinator that was started anew counts them from 0."""
+        self._prices_read = prices_read
+        if shards_died is not None:
+            self._restarts.inc(shards_died - self._deaths if shards_died >= self._deaths else shards_died)
+            self._deaths = shards_died
 
     def _tell_plan(self, plan: ClusterPlan) -> None:
         cost = plan.usd_per_hour

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,14 +105,15 @@ def started(
         kept = _Kept(options)
         stack.callback(kept.close)
         board = StatusBoard()
+        everybody = Everybody(board, telling)
         parts = Parts(
             read=_Reader(options).read,
             sources=sources,
             plan=kept.planned(planner, complain),
-            catalog=_catalog(options, planner),
+            catalog=_catalog(options, planner, everybody),
             equip=_Equip(options, stack, bell.set, show).of,
             durable=kept.durable,
-            telling=Everybody(board, telling),
+            telling=everybody,
             complain=complain,
             finished=Saved(board, kept.durable, SAVED_S),
         )
@@ -225,13 +227,23 @@ def config_map(text: str, contexts: Sequence[str]) -> tuple[Durable, Server]:
     return ConfigMap(server, *named), server
 
 
-def _catalog(options: Options, planner: api.Planner) -> Callable[[], Catalog]:
-    """The catalogue of the moment: a folder's may change, the shipped one does not."""
+def _catalog(options: Options, planner: api.Planner, telling: Telling) -> Callable[[], Catalog]:
+    """The catalogue of the moment, which is told: a folder's may change, the shipped one does not."""
     folder = options.catalog
-    if folder is not None:
-        return lambda: planner.catalog_of_the_day(folder).catalog
-    shipped = api.load_catalog()
-    return lambda: shipped
+    if folder is None:
+        shipped = api.load_catalog()
+        return lambda: _supplied(telling, planner, None, shipped)
+
+    def of_the_day() -> Catalog:
+        version = planner.catalog_of_the_day(folder)
+        return _supplied(telling, planner, version.read_at, version.catalog)
+
+    return of_the_day
+
+
+def _supplied(telling: Telling, planner: api.Planner, read_at: datetime | None, catalog: Catalog) -> Catalog:
+    telling.supplied(read_at, planner.shards_died())
+    return catalog
 
 
 class _Equip:

@@ -48,6 +48,14 @@ class Telling(Protocol):
         """The clusters as they are now; `seen`: what their API servers told, by context."""
         del at, fleet, seen
 
+    def supplied(self, prices_read: datetime | None, shards_died: int | None) -> None:
+        """What plans are made with, whenever it is asked for.
+
+        prices_read: when prices were read last, None where they ship with the package. shards_died: planner shards that
+        have died and were started anew, None where nobody can tell.
+        """
+        del prices_read, shards_died
+
     def decided(self, at: datetime, plan: FleetPlan, seconds: float) -> None:
         """A validated plan, and how long it took; clusters that were not planned again are not in it."""
         del at, plan, seconds
@@ -71,6 +79,11 @@ class Everybody(Telling):
         """Pass it on."""
         for one in self._told:
             one.observed(at, fleet, seen)
+
+    def supplied(self, prices_read: datetime | None, shards_died: int | None) -> None:
+        """Pass it on."""
+        for one in self._told:
+            one.supplied(prices_read, shards_died)
 
     def decided(self, at: datetime, plan: FleetPlan, seconds: float) -> None:
         """Pass it on."""

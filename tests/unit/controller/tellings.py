@@ -102,6 +102,9 @@ class Recorder:
     def observed(self, at: datetime, fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> None:
         self.told.append(("observed", at, fleet, seen))
 
+    def supplied(self, prices_read: datetime | None, shards_died: int | None) -> None:
+        self.told.append(("supplied", prices_read, shards_died))
+
     def decided(self, at: datetime, plan: FleetPlan, seconds: float) -> None:
         self.told.append(("decided", at, plan, seconds))
 

@@ -33,13 +33,12 @@ def test_a_cycle_is_told_in_figures() -> None:
     plan = cluster_plan([buy()], [unplaced], nodes=(node("a", existing=True), node("b", existing=True), node("c")))
     evicted = replace(buy(), kind=ActionKind.EVICT_POD)
 
-    metrics.prices_read(NOON)
+    metrics.supplied(NOON, 1)
     metrics.observed(later(90), fleet(cluster(unavailable=(SOLD_OUT,)), cluster(name="lost", error="no answer")), {})
     metrics.decided(later(91), fleet_plan(plan), 0.4)
     ends = [result(buy()), result(evicted), result(evicted, Outcome.FAILED)]
     metrics.acted(later(92), plan, Mode.ACTING, ends)
     metrics.waiting(later(93), "research", [Wait(object="NodeClaim//x", words="launched")])
-    metrics.shards_died(1)
 
     assert figures(metrics) == {
         "raypipe_cluster_up,research": 1,
@@ -76,7 +75,7 @@ def test_an_offering_that_stays_sold_out_failed_once_and_again_when_it_is_tried_
 def test_shards_that_died_are_counted_over_the_lives_of_who_counts_them() -> None:
     metrics = Metrics()
     for count in (0, 2, None, 3, 1):  # the last: the Coordinator was started anew
-        metrics.shards_died(count)
+        metrics.supplied(None, count)
 
     assert figures(metrics)["raypipe_shard_restarts_total"] == 4
 

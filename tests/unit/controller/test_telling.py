@@ -13,12 +13,14 @@ def test_everybody_is_told_everything_in_order() -> None:
     plan = cluster_plan([buy()])
 
     everybody.observed(NOON, fleet(cluster()), seen())
+    everybody.supplied(NOON, 2)
     everybody.decided(NOON, fleet_plan(plan), 0.5)
     everybody.acted(NOON, plan, Mode.ACTING, [result(buy())])
     everybody.waiting(NOON, "research", [wait])
 
     assert first.told == [
         ("observed", NOON, fleet(cluster()), seen()),
+        ("supplied", NOON, 2),
         ("decided", NOON, fleet_plan(plan), 0.5),
         ("acted", NOON, plan, Mode.ACTING, [result(buy())]),
         ("waiting", NOON, "research", [wait]),
