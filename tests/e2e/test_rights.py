@@ -278,13 +278,21 @@ def test_a_loop_acts_with_these_rights_and_says_which_one_it_lacks(
     monkeypatch.setenv("KUBECONFIG", str(loop.kubeconfig))
     said = status_of("configmap:default/raypipe", way_in[:1])
     lease = cluster.api.get(LEFT[0])
+    until(lambda: ("NodeClaim", "BuyNode") in events(cluster), 20, "an Event says why a node was bought")
     told = loop.told().splitlines()
 
     assert loop.end() == 0
+    assert ("Deployment", "NodesBought") in events(cluster)
     assert {("BuyNode", "failed"), ("BuyNode", "done"), ("BindPods", "done")} <= audited(audit)
     assert [(one.name, one.mode, one.pending) for one in said.clusters] == [(way_in[0], "acting", 0)]
     assert lease["spec"]["holderIdentity"]
     assert [line for line in told if "forbidden" in line and "nodeclaims" not in line] == []
+
+
+def events(cluster: Cluster) -> set[tuple[str, str]]:
+    """Of what kind of object raypipe has said what."""
+    found = cluster.api.items("events.k8s.io/v1", "Event")
+    return {(one["regarding"]["kind"], one["reason"]) for one in found if one["reportingController"] == "raypipe"}
 
 
 def audited(path: Path) -> set[tuple[str, str | None]]:
