@@ -9,17 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from raypipe import api, state
 from raypipe.adapters.kubernetes import Server
 from raypipe.adapters.kubernetes.server import Patience
-from raypipe.adapters.kubernetes.writing import Writer
-from raypipe.adapters.nodes import Karpenter, Kwok, NodeBackend, Printed
-from raypipe.adapters.nodes.aws_groups import AwsGroups
-from raypipe.adapters.nodes.node_groups import NodeGroups, look_at_groups
+from raypipe.adapters.nodes.chosen import backend_called
+from raypipe.adapters.nodes.node_groups import look_at_groups
 from raypipe.catalog import Catalog
 from raypipe.controller.durable import STATUS, ConfigMap, Durable, Folder, Nowhere, config_map_named
 from raypipe.controller.hands import ClusterHands, Hands
@@ -33,7 +30,6 @@ from raypipe.controller.telling import Everybody, Telling
 from raypipe.errors import ClusterError, InputError, OutputError, Problem
 from raypipe.manifests import read_paths
 from raypipe.manifests.origins import Observe, Observed
-from raypipe.model.actions import ObjectRef
 from raypipe.model.plan import FleetPlan
 from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.model.status import Status
@@ -272,24 +268,8 @@ class _Equip:
         server = Guarded(cluster.context, patience, held.held)
         self._stack.callback(server.close)
         writer = StepWriter(server)
-        return ClusterHands(writer, self._backend(cluster, writer)), held
-
-    def _backend(self, cluster: ClusterSnapshot, writer: Writer) -> NodeBackend:
-        """How the cluster's nodes are bought."""
-        match cluster.nodes_backend:
-            case "karpenter":
-                return Karpenter(writer)
-            case "kwok":
-                return Kwok(writer)
-            case "node-groups":
-                return NodeGroups(cluster.name, AwsGroups.of_region(cluster.region), partial(_provider_id, writer))
-            case _:
-                return Printed(self._show)
-
-
-def _provider_id(writer: Writer, node: str) -> str:
-    found = writer.read(ObjectRef(kind="Node", name=node)) or {}
-    return str((found.get("spec") or {}).get("providerID") or "")
+        backend = backend_called(cluster.nodes_backend, writer, self._show, cluster.name, cluster.region)
+        return ClusterHands(writer, backend), held
 
 
 class Saved:
