@@ -190,8 +190,10 @@ def _smallest(sizes: Sequence[Resources]) -> dict[str, int]:
 
 def with_facts(cluster: ClusterSnapshot, memory: Memory, now: float) -> ClusterSnapshot:
     """The snapshot with what follows from the memory: what a plan is made from and what a replay repeats."""
+    most = max(0, _most_removed(cluster) - sum(node.leaving for node in cluster.nodes))
     return replace(
         cluster,
+        settings=replace(cluster.settings, most_removed=most),
         facts=facts_of(cluster, memory.clocks, now),
         unavailable=tuple(sorted({one.offering for one in memory.failures})),
         learned=memory.learned,
@@ -230,11 +232,10 @@ def allowed(plan: ClusterPlan, cluster: ClusterSnapshot) -> Allowed:
     are bought together or not at all: half a gang on half of its nodes costs money and runs nothing. Nodes that are
     still being emptied count among those that are given back; those that will be interrupted do not: they die anyway.
     """
-    settings = cluster.settings
     words = _over_the_caps(plan, cluster)
     dying = {name for name, facts in cluster.facts.items() if Fact.INTERRUPTED in facts}
     removals = [one for one in plan.actions if one.kind is ActionKind.REMOVE_NODE and one.object.name not in dying]
-    most = max(1, int(settings.max_removed_fraction * len(cluster.nodes)))
+    most = _most_removed(cluster)
     leaving = sum(node.leaving and node.name not in dying for node in cluster.nodes)  # since earlier cycles
     for action in removals[max(0, most - leaving) :]:
         words[action.id] = f"max_removed_fraction: {most} of {len(cluster.nodes)} nodes are given back at a time"
@@ -242,6 +243,11 @@ def allowed(plan: ClusterPlan, cluster: ClusterSnapshot) -> Allowed:
         actions=tuple(one for one in plan.actions if one.id not in words),
         held=tuple(Held(action=one, words=words[one.id]) for one in plan.actions if one.id in words),
     )
+
+
+def _most_removed(cluster: ClusterSnapshot) -> int:
+    """Most nodes that may be given back at once."""
+    return max(1, int(cluster.settings.max_removed_fraction * len(cluster.nodes)))
 
 
 def _over_the_caps(plan: ClusterPlan, cluster: ClusterSnapshot) -> dict[str, str]:

@@ -82,13 +82,17 @@ class Settings:
     remove_any: bool = False
     """Nodes that raypipe did not buy may be given back, too (--remove-any)."""
 
-    consolidation_saving_fraction: float = 0.05
+    consolidation_saving_fraction: float = 0.03
     """A node is given back for its cost only where that saves at least this fraction of its price, what replaces it
-    taken off. Spot prices move by some percent a day: below 5 %, what is moved today is moved back tomorrow. Of 1,000
+    taken off. Spot prices move by some percent a day: below that, what is moved today is moved back tomorrow. Of 1,000
     pods of which 70 % had left, 5 % came within 1 and 4 % of a plan from scratch (two seeds), 10 % within 3 and 7 %."""
 
     moved_pod_usd_per_hour: float = 0.001
     """$/h that moving one pod must save: a minute of a pod of 1 vCPU, spent once and earned back within the hour."""
+
+    most_removed: int | None = None
+    """Most nodes that a plan gives back for their cost, age or low use; unset: all that should go. The live loop sets
+    it to what `max_removed_fraction` leaves, so that nothing is bought for nodes that do not go yet."""
 
     removal_checks: int = 12
     """Most times that a cluster is planned once more to see whether nodes may go and what that saves."""
@@ -255,6 +259,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dear_worker_idle_s": (0, 2**31 - 1),
     "consolidation_saving_fraction": (0.0, 1.0),
     "moved_pod_usd_per_hour": (0.0, 1_000.0),
+    "most_removed": (0, 2**31 - 1),
     "removal_checks": (0, 10_000),
     "empty_after_s": (0, 2**31 - 1),
     "under_used_after_s": (0, 2**31 - 1),

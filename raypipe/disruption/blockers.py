@@ -33,7 +33,7 @@ def is_empty(pods: Iterable[BoundPods]) -> bool:
 
 def is_its_to_remove(node: Node, cluster: ClusterSnapshot) -> bool:
     """Whether it may be given back, its pods apart."""
-    return (node.own or cluster.settings.remove_any) and not node.coming and not node.leaving
+    return (node.own or cluster.settings.remove_any) and not (node.coming or node.filling or node.leaving)
 
 
 def blockers(node: Node, pods: Sequence[BoundPods], cluster: ClusterSnapshot) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def _blockers(node: Node, pods: Sequence[BoundPods], cluster: ClusterSnapshot) -
     dies = Fact.INTERRUPTED in cluster.facts.get(node.name, ())
     if not node.own and not cluster.settings.remove_any:
         yield "raypipe did not buy it (--remove-any)"
-    if node.coming:
+    if node.coming or node.filling:
         yield "it is on its way"
     if not node.open:
         yield f"it is {node.why_closed or 'closed'}"

@@ -32,7 +32,7 @@ class Clocks:
 def ticked(clocks: Clocks, cluster: ClusterSnapshot, now: float) -> Clocks:
     """The clocks after one more look at the cluster: those of states that last go on, others start or are gone."""
     pods = by_node(cluster.bound)
-    running = [node for node in cluster.nodes if not node.coming and not node.leaving]
+    running = [node for node in cluster.nodes if not (node.coming or node.filling or node.leaving)]
     empty = [_mark(node) for node in running if is_empty(pods.get(node.name, ()))]
     under_used = [_mark(node) for node in running if is_under_used(node, pods.get(node.name, ()), cluster)]
     return Clocks(

@@ -57,6 +57,14 @@ class Machine:
         return any(one.deleting for one in self._both)
 
     @property
+    def is_filling(self) -> bool:
+        """Whether raypipe keeps others off its node until the pods that it was bought for are bound."""
+        if self.node is None or not self.own:
+            return False
+        keys = (one.get("key").value for one in self.node.spec.get("taints").items())
+        return self.node.annotation(CORDONED) is not None or STARTING in keys
+
+    @property
     def is_being_removed(self) -> bool:
         """Whether raypipe is emptying it in order to give it back."""
         return self.node is not None and self.node.annotation(REMOVING) is not None
@@ -122,7 +130,8 @@ def read_node(machine: Machine) -> Node:
         why_closed=why_closed,
         own=machine.own,
         created=both[-1].created,
-        coming=machine.coming,
+        coming=machine.coming or (machine.is_filling and not _is_up(machine)),
+        filling=machine.is_filling,
         leaving=machine.is_being_removed,
     )
 
@@ -152,7 +161,7 @@ def _taints(machine: Machine) -> Iterator[Taint]:
 
 
 def _passes(taint: Taint, machine: Machine) -> bool:
-    if machine.coming and taint.key in _PASSING:
+    if (machine.coming or machine.is_filling) and taint.key in _PASSING:
         return True
     return machine.own and (taint.key == STARTING or (taint.key == UNSCHEDULABLE and _is_cordoned_by_us(machine)))
 
@@ -171,9 +180,17 @@ def _why_closed(machine: Machine) -> str:
         return "cordoned"
     if machine.coming:
         return "" if machine.own else "on its way, bought by another"
+    if machine.is_filling or _is_up(machine):
+        return ""
+    return "not ready"
+
+
+def _is_up(machine: Machine) -> bool:
+    """Whether its node says Ready, or nothing of it (in a file, most likely)."""
+    node = machine.node
     states = node.status.get("conditions").items() if node is not None else []
     ready = [state.get("status").value for state in states if _is_ready(state.value)]
-    return "" if all(status == "True" for status in ready) else "not ready"
+    return all(status == "True" for status in ready)
 
 
 def _is_ready(condition: object) -> bool:

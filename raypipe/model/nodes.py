@@ -94,6 +94,7 @@ class Node:
     `open` is False where it keeps its pods and its price but takes no demand (cordoned by others, NotReady, being
     deleted, on its way for another). `own` nodes carry the label ``raypipe.io/cluster``. `coming`: a claim is made and
     the node is not up; what its claim does not tell of labels, capacity and allocatable is its instance type's.
+    `filling`: raypipe keeps it closed to others until the pods that it was bought for are there.
     `leaving`: raypipe is emptying it in order to give it back, so its pods want a place elsewhere already.
     """
 
@@ -108,6 +109,7 @@ class Node:
     own: bool = False
     created: str | None = None
     coming: bool = False
+    filling: bool = False
     leaving: bool = False
 
 

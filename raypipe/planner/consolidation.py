@@ -160,6 +160,6 @@ def _limits(decision: Decision, emptied: Collection[int]) -> Limits:
 def _price_if_movable(room: Room) -> int | None:
     """The price of a node that may be given back, or None where it stays."""
     node = room.existing.node
-    if not node.open or node.coming or any(one.stays for one in room.bound):
+    if not node.open or node.coming or node.filling or any(one.stays for one in room.bound):
         return None
     return room.existing.usd_nanos_per_hour

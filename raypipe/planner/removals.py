@@ -46,6 +46,7 @@ from raypipe.quantities import NANOS_PER_USD
 STAYS = "node-stays"
 """Kind of the note on a node that might go and does not."""
 
+DIES = "it will be interrupted"
 CONSOLIDATED = "what it costs is saved: its pods have a place elsewhere"
 
 type Again = Callable[[frozenset[str], bool], Decision]
@@ -129,7 +130,7 @@ class _Search:
         self._rooms = {room.name: room for room in base.supply.nodes}
         self._checks = snapshot.settings.removal_checks
         self._left_out = _left_out(base)
-        self.reasons: dict[str, str] = dict.fromkeys(sorted(announced(snapshot)), "it will be interrupted")
+        self.reasons: dict[str, str] = dict.fromkeys(sorted(announced(snapshot)), DIES)
         self.floor: int | None = None
         self.notes: list[Note] = []
 
@@ -216,6 +217,9 @@ class _Search:
         told: bool = True,
     ) -> None:
         """Let these nodes go, all of them or as many as are accepted; of others it is told why not, where asked."""
+        if self._settings.most_removed is not None:
+            dying = sum(reason == DIES for reason in self.reasons.values())
+            names = names[: max(0, self._settings.most_removed - (len(self.reasons) - dying))]
         waiting = [list(names)] if names else []
         while waiting:
             chunk = waiting.pop(0)

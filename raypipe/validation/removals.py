@@ -83,7 +83,7 @@ def _in_the_way(node: Node, cluster: ClusterSnapshot) -> Iterator[str]:
     settings, facts = cluster.settings, cluster.facts.get(node.name, ())
     if not (node.own or settings.remove_any):
         yield "raypipe did not buy it"
-    if node.coming or node.leaving or not node.open:
+    if node.coming or node.filling or node.leaving or not node.open:
         yield f"it is on its way or closed already ({node.why_closed})"
     there = [pods for pods in cluster.bound if pods.node == node.name]
     for pods in there:

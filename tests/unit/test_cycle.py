@@ -119,7 +119,13 @@ def test_what_could_not_be_had_is_unavailable_to_the_next_plan() -> None:
     memory = Memory(failures=(failed(SPOT_B, 0, "x"), failed(SPOT_A, 0, "y")), learned={"m7i.xlarge": {CPU: 1}})
     shown = with_facts(cluster(), memory, START)
     assert (shown.unavailable, shown.learned) == ((SPOT_A, SPOT_B), {"m7i.xlarge": {CPU: 1}})
-    assert with_facts(cluster(), Memory(), START) == cluster()
+    assert with_facts(cluster(), Memory(), START) == cluster(most_removed=1)
+
+
+def test_a_plan_gives_back_no_more_than_the_cap_leaves() -> None:
+    nodes = [node(f"n{number}") for number in range(40)]
+    nodes[38:] = [dataclasses.replace(one, leaving=True) for one in nodes[38:]]
+    assert with_facts(cluster(*nodes), Memory(), START).settings.most_removed == 2
 
 
 def test_the_loop_looks_again_when_time_alone_changes_something() -> None:

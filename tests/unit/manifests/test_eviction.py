@@ -118,6 +118,18 @@ def test_what_holds_a_node(objects: list[dict[str, Any]], settings: Settings | N
     assert [one.held for one in cluster.bound] == [held]
 
 
+def test_a_node_that_is_being_filled_is_room_and_no_candidate() -> None:
+    """Not ready yet, it is on its way; ready, it is closed to others by raypipe alone."""
+    ready = [{"type": "Ready", "status": "True"}]
+    young, up = node("young", **{"raypipe.io/cordoned": "abc"}), node("up", **{"raypipe.io/cordoned": "abc"})
+    young["status"] |= {"conditions": [{"type": "Ready", "status": "False"}]}
+    up["status"] |= {"conditions": ready}
+    dead = node("dead")
+    dead["status"] |= {"conditions": [{"type": "Ready", "status": "False"}]}
+    states = {one.name: (one.open, one.coming, one.filling) for one in read(young, up, dead).nodes}
+    assert states == {"young": (True, True, True), "up": (True, False, True), "dead": (False, False, False)}
+
+
 def test_a_node_that_is_being_removed() -> None:
     """It is closed, and its pods that another node was bought for stand there: nothing is bought for them again."""
     old = node("old", **{"raypipe.io/removing": "abc"})

@@ -129,6 +129,7 @@ def test_consolidation_is_carried_out(
         pytest.param({}, on("b", 1000, counted=False, held="ignored"), False, "ignored", id="a pod left to others"),
         pytest.param({"own": False}, on("b", 1000), False, None, id="somebody else's node"),
         pytest.param({"coming": True}, on("b", 1000), False, None, id="a node on its way"),
+        pytest.param({"filling": True}, on("b", 1000), False, None, id="a node that is being filled"),
         pytest.param({"own": False}, on("b", 1000), True, "", id="somebody else's, and asked for"),
     ],
 )
@@ -294,6 +295,15 @@ def test_the_order_of_nodes_and_pods_does_not_matter(catalog: Catalog) -> None:
     assert told
     assert told == [(one.object, one.reason) for one in again.actions if one.kind is ActionKind.REMOVE_NODE]
     assert [dict(one.pods) for one in first.nodes] == [dict(one.pods) for one in again.nodes]
+
+
+def test_only_so_many_go_at_once_and_nothing_is_bought_for_the_others(catalog: Catalog) -> None:
+    nodes = tuple(own(name, "m5.2xlarge") for name in "abcd")
+    bound = tuple(on(one.name, 2000) for one in nodes)
+    capped = Settings(consolidate=True, most_removed=1)
+    assert len(removed(planned(catalog, settings=MOVE, nodes=nodes, bound=bound))) == 3
+    plan = planned(catalog, settings=capped, nodes=nodes, bound=bound)
+    assert (len(removed(plan)), bought(plan)) == (1, [])
 
 
 @pytest.mark.parametrize(("limit", "binds"), [(5, True), (20, False)])
