@@ -31,6 +31,7 @@ from raypipe.manifests.live import LivePod
 from raypipe.manifests.nodes import STARTING
 from raypipe.model.actions import Action, ActionKind, ObjectRef, written
 from raypipe.model.meant import MEANT_PODS, Meant, meant_text
+from raypipe.model.nodes import PRINT
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.results import Outcome, Result
 from raypipe.settings import Settings
@@ -55,7 +56,7 @@ def carry_out(
     if plan.error is not None or plan.stale:
         return ()
     meant = dealt(plan, pods)
-    closed = (settings or Settings()).bind == "raypipe"
+    closed = (settings or Settings()).bind == "raypipe" and backend.name != PRINT  # whose nodes nobody here opens
     return tuple(
         _tried(action, writer, backend, meant.get(action.object.name, {}), others, closed=closed)
         for action in plan.actions

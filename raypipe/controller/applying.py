@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from raypipe.adapters.kubernetes import Observer, Server, Writer, look
 from raypipe.adapters.nodes import NodeBackend
@@ -30,14 +29,11 @@ from raypipe.manifests.origins import Observed
 from raypipe.manifests.pending import objects_in, pending_pods
 from raypipe.manifests.running import leaving_nodes
 from raypipe.model.actions import ActionKind
-from raypipe.model.nodes import KARPENTER, KWOK, NODE_GROUPS, PRINT
+from raypipe.model.nodes import KARPENTER, KWOK, PRINT
 from raypipe.model.plan import ClusterPlan
-from raypipe.model.requirements import OWN_CLUSTER
 from raypipe.model.results import Outcome, Result
-from raypipe.planner.purchases import SIMULATED
 from raypipe.settings import Settings
 
-_BACKENDS = {"Node": KWOK, "NodeGroup": NODE_GROUPS}
 _PAUSE_S = 0.1
 """Between two looks at what has changed: many changes come at once."""
 
@@ -91,20 +87,11 @@ def apply(plan: ClusterPlan, settings: Settings, telling: Telling, *, wait: bool
 
 def _backend(plan: ClusterPlan, seen: Observed, writer: Writer, telling: Telling) -> NodeBackend:
     """Where the plan's nodes come from; claims that the cluster does not know are shown, for others to make."""
-    kinds = {action.object.kind for action in plan.actions if action.kind is ActionKind.BUY_NODE}
-    name = next((_BACKENDS[kind] for kind in sorted(kinds) if kind in _BACKENDS), None)
-    if not kinds and any(_is_simulated(one) for one in seen.objects):
-        name = KWOK
+    name = plan.nodes_backend or PRINT
+    if name == KARPENTER and "NodeClaim" not in seen.served:
+        name = PRINT
     region = next((node.region for node in plan.nodes), "")
-    claims = KARPENTER if "NodeClaim" in seen.served else PRINT
-    return backend_called(name or claims, writer, telling.show, plan.name, region)
-
-
-def _is_simulated(one: Mapping[str, Any]) -> bool:
-    """Whether it is a node of KWOK's that raypipe has made: no claim tells of it."""
-    metadata = one.get("metadata", {}) if one.get("kind") == "Node" else {}
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    return OWN_CLUSTER in labels and SIMULATED.items() <= annotations.items()
+    return backend_called(name, writer, telling.show, plan.name, region)
 
 
 def _done(results: tuple[Result, ...], kind: ActionKind) -> frozenset[str]:

@@ -238,7 +238,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
-    """One cluster's part of the plan.
+    """One cluster's part of the plan. `nodes_backend`: where its nodes come from, None where that is not known.
 
     Beside it travels what the next plan may start from, `pool`: no part of what was decided, so neither in the JSON nor
     looked at when plans are compared.
@@ -246,6 +246,7 @@ class ClusterPlan:
 
     name: str
     context: str | None = None
+    nodes_backend: str | None = None
     decision_id: str = ""
     status: Status | None = None
     admission: Admission = Admission.EXACT

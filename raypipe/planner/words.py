@@ -79,6 +79,7 @@ def told(decision: Decision, stop: Callable[[], bool]) -> ClusterPlan:
     return ClusterPlan(
         name=cluster.name,
         context=cluster.context,
+        nodes_backend=cluster.nodes_backend,
         decision_id=decision.decision_id,
         status=status_of(gap, cluster.settings.gap_target_fraction),
         admission=Admission.EXACT if decision.exact else Admission.HEURISTIC,

@@ -27,6 +27,8 @@ def told_violations(plan: ClusterPlan, ground: Ground) -> Iterator[str]:
     """Everything told of a cluster that is not so."""
     if plan.context != ground.cluster.context:
         yield f"context says {plan.context}, not {ground.cluster.context}"
+    if plan.nodes_backend != ground.cluster.nodes_backend:
+        yield f"nodes_backend says {plan.nodes_backend}, not {ground.cluster.nodes_backend}"
     if not _ID.fullmatch(plan.decision_id):
         yield f"decision id {plan.decision_id!r} is not 12 hex digits"
     if plan.bound.kind not in BOUND_KINDS:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 import raypipe
 from raypipe.adapters.kubernetes import Observer, Server, Writer, look
@@ -185,6 +186,22 @@ def test_the_command_stays_until_all_pods_are_bound_and_twice_is_once(
     told = f"{cluster.name}   {len(plan.nodes)} done, 0 skipped, 0 failed"
     assert capsys.readouterr().out.splitlines().count(told) == 2
     assert len(cluster.api.items("karpenter.sh/v1", "NodeClaim")) == len(plan.nodes)
+
+
+def test_where_others_buy_the_objects_are_shown_and_nothing_is_made(
+    cluster: Cluster, fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.write_text(FLEET.format(name=cluster.name, nodes="print"), encoding="utf-8")
+    cluster.api.create(deployment("web", 1, cpu="700m"))
+    waiting(cluster, 1)
+    saved = tmp_path / "plan.json"
+    assert main(["plan", str(fleet), "--out", str(saved)]) == 0
+    capsys.readouterr()
+    assert main(["apply", str(saved), "--yes"]) == 0
+    shown = capsys.readouterr().out.partition("---\n")[2].rpartition(f"{cluster.name}   1 done")[0]
+    (claim,) = yaml.safe_load_all(shown)
+    assert (claim["kind"], "startupTaints" in claim["spec"]) == ("NodeClaim", False)
+    assert cluster.api.items("karpenter.sh/v1", "NodeClaim") == []
 
 
 def test_a_pool_through_which_karpenter_buys_too_is_refused_before_anything_is_written(
