@@ -198,11 +198,11 @@ class LivePods:
                 key.unbound[self._keys.kept(self._keys.settled(key, spec))] += 1
 
     def _read_meant(self) -> dict[str, Mapping[str, Meant]]:
-        """For which pods nodes were bought, by name of the node."""
+        """For which pods nodes were bought, by name of the node; those of one that is given up are free again."""
         meant: dict[str, Mapping[str, Meant]] = {}
         for one in machines_of(self._objects):
             note = one.meant
-            if note is None:
+            if note is None or one.deleting:
                 continue
             try:
                 meant[one.name] = read_meant(note.word())

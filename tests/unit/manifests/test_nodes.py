@@ -172,6 +172,13 @@ def test_pods_have_their_place_on_a_node_that_is_only_a_claim() -> None:
     assert [(one.node, one.key, one.count) for one in found.bound] == [("claim-1", "Deployment/default/web", 3)]
 
 
+def test_pods_of_a_node_that_is_given_up_want_a_place_again() -> None:
+    web, meant = deployment("web", 5), {"raypipe.io/pods": '{"Deployment/default/web": 3}'}
+    dying = claim(labels=OWN, annotations=meant, node="node-1", deletionTimestamp="2026-01-05T08:00:00Z")
+    found = read(web, dying, node(conditions=[NOT_READY], annotations=meant))
+    assert (wanted(found), found.bound) == ({"Deployment/default/web": 5}, ())
+
+
 def one_pool(spec: Object, **more: Any) -> NodePool:
     (found,) = read(thing("NodePool", "p", spec, **more)).node_pools
     return found
