@@ -3,7 +3,8 @@
 A row each (`--rows NAME,…`); every row ends with the same question: do all pods run, is no node without pods (one that
 was bought twice is), and do pods run where they were meant to. Exit 1 where a row misses.
 
-* waves: pods come every 3 s while nodes take 40 s to boot; the cost beside that of one plan for all of them.
+* waves: pods come every 3 s while nodes take 40 s to boot; the cost beside that of one plan for all of them, on-demand:
+  on spot, where some large machines are cheap, a plan for all is cheaper than any plans for a few pods at a time.
 * kills: the loop is killed (SIGKILL) at 20 random moments while pods keep coming.
 * away: the API server is stopped for 60 s while pods wait.
 """
@@ -17,7 +18,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,12 @@ type Figures = dict[str, Any]
 
 @contextmanager
 def looped(
-    rig: Rig, name: str, folder: Path, stages: Stages | None = None, **settings: object
+    rig: Rig,
+    name: str,
+    folder: Path,
+    stages: Stages | None = None,
+    capacity_types: Sequence[str] = ("spot", "on-demand"),
+    **settings: object,
 ) -> Iterator[tuple[Cluster, RunningLoop]]:
     """A new cluster and a loop that is about to be started in it."""
     wanted = Wanted(
@@ -53,7 +59,7 @@ def looped(
     cluster = rig.start(name, wanted)
     cluster.api.apply(NODE_CLASS)
     (folder / name).mkdir()
-    fleet = fleet_file(folder / name / "fleet.yaml", [name], lease_s=3.0, **settings)
+    fleet = fleet_file(folder / name / "fleet.yaml", [name], capacity_types, lease_s=3.0, **settings)
     loop = RunningLoop(folder / name, kubeconfig_of(folder / name / "kubeconfig.yaml", [cluster]), fleet)
     try:
         yield cluster, loop
@@ -133,7 +139,7 @@ def verdict(cluster: Cluster, loop: RunningLoop, count: int, within_s: float, **
 
 def waves(rig: Rig, folder: Path) -> Figures:
     """Pods that keep coming while nodes are on their way."""
-    with looped(rig, "waves", folder, Stages(boot_s=BOOT_S)) as (cluster, loop):
+    with looped(rig, "waves", folder, Stages(boot_s=BOOT_S), capacity_types=("on-demand",)) as (cluster, loop):
         loop.start("--apply")
         count = 0
         for number in range(WAVES):

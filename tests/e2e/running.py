@@ -23,7 +23,12 @@ USER = "loop"
 ZONES = ("us-east-1a", "us-east-1b")
 
 
-def fleet_file(path: Path, contexts: Sequence[str], **settings: object) -> Path:
+def fleet_file(
+    path: Path,
+    contexts: Sequence[str],
+    capacity_types: Sequence[str] = ("spot", "on-demand"),
+    **settings: object,
+) -> Path:
     """A fleet of live clusters that buy NodeClaims of Karpenter's simulated provider."""
     clusters = [
         {
@@ -32,6 +37,7 @@ def fleet_file(path: Path, contexts: Sequence[str], **settings: object) -> Path:
             "provider": "aws",
             "region": "us-east-1",
             "zones": list(ZONES),
+            "capacityTypes": list(capacity_types),
             "nodes": "karpenter",
             "nodeClass": {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"},
         }
