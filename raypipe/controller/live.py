@@ -138,6 +138,7 @@ class Live:
         assert self.cluster is not None
         # Before the first write, so that an end in between leaves nothing unwaited for.
         self._bought |= {one.object for one in now.actions if _is_awaited(one)}
+        self.is_under_way = self.is_under_way or bool(self._bought)
         results = self._hands.carry_out(dataclasses.replace(self.plan, actions=now.actions), self.cluster, seen)
         failed = [one.action for one in results if one.outcome is Outcome.FAILED]
         skipped = [one.action for one in results if one.outcome is Outcome.SKIPPED]
