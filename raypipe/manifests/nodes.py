@@ -163,6 +163,8 @@ def _taints(machine: Machine) -> Iterator[Taint]:
 def _passes(taint: Taint, machine: Machine) -> bool:
     if (machine.coming or machine.is_filling) and taint.key in _PASSING:
         return True
+    if taint.key == UNSCHEDULABLE and machine.node is not None and not machine.node.spec.get("unschedulable").boolean():
+        return True  # it mirrors the field, and stays for a moment after a node was opened
     return machine.own and (taint.key == STARTING or (taint.key == UNSCHEDULABLE and _is_cordoned_by_us(machine)))
 
 

@@ -172,6 +172,13 @@ def test_pods_have_their_place_on_a_node_that_is_only_a_claim() -> None:
     assert [(one.node, one.key, one.count) for one in found.bound] == [("claim-1", "Deployment/default/web", 3)]
 
 
+def test_a_node_that_was_opened_a_moment_ago_is_room_though_its_taint_is_still_there() -> None:
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    (opened,) = read(node(spec={"taints": [taint]})).nodes
+    (cordoned,) = read(node(spec={"taints": [taint], "unschedulable": True})).nodes
+    assert (opened.taints, cordoned.taints) == ((), (Taint(key="node.kubernetes.io/unschedulable"),))
+
+
 def test_pods_of_a_node_that_is_given_up_want_a_place_again() -> None:
     web, meant = deployment("web", 5), {"raypipe.io/pods": '{"Deployment/default/web": 3}'}
     dying = claim(labels=OWN, annotations=meant, node="node-1", deletionTimestamp="2026-01-05T08:00:00Z")
