@@ -5,6 +5,7 @@ Everything is worked out when it is first asked for: mostly no node is on its wa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -13,7 +14,7 @@ import msgspec
 from raypipe.manifests.demand import read_daemonset
 from raypipe.manifests.nodes import UNSCHEDULABLE, Machine, machines_of
 from raypipe.manifests.objects import KubeObject, Objects
-from raypipe.manifests.pending import planned_pods
+from raypipe.manifests.pending import Census, census
 from raypipe.manifests.pods import PodReader, pod_reader
 from raypipe.manifests.requirements import taints
 from raypipe.model.meant import Meant, read_meant
@@ -56,11 +57,20 @@ class Surroundings:
         return found
 
     @cached_property
+    def _census(self) -> Census:
+        return census(self._objects, self.settings)
+
+    @cached_property
+    def _uncreated(self) -> Counter[str]:
+        """Pods of each key that are wanted and do not exist yet, without those that a node waits for already."""
+        return Counter(self._census.uncreated)
+
+    @cached_property
     def _planned(self) -> tuple[dict[str, list[str]], dict[tuple[str, str], set[str]]]:
         """Pods that no node was bought for by name: those that wait by key, those that are bound by node and key."""
         waiting: dict[str, list[str]] = {}
         bound: dict[tuple[str, str], set[str]] = {}
-        for pod in planned_pods(self._objects, self.settings):
+        for pod in self._census.pods:
             if pod.node is not None:
                 bound.setdefault((pod.node, pod.key), set()).add(pod.uid)
             elif not pod.awaited:
@@ -96,11 +106,17 @@ class Surroundings:
         return wanted, missing
 
     def _later(self, node: str, key: str, one: Meant) -> tuple[list[KubeObject], int]:
-        """Pods that had no uid when the node was bought: those that live and wait now, and how many do not exist."""
+        """Pods that had no uid when the node was bought: those that live and wait now, and how many are still to come.
+
+        No more come than are wanted: the rest has a place elsewhere, or its owner has ended or wants fewer.
+        """
         waiting, bound = self._planned
         count = max(0, one.count - len(bound.get((node, key), set()) - set(one.uids)))
         taken = [waiting[key].pop(0) for _ in range(min(count, len(waiting.get(key, ()))))]
-        return [self._live[uid] for uid in taken], count - len(taken)
+        base = key.partition("@")[0]
+        missing = min(count - len(taken), self._uncreated[base])
+        self._uncreated[base] -= missing
+        return [self._live[uid] for uid in taken], missing
 
     @cached_property
     def _awaited(self) -> dict[str, list[KubeObject]]:

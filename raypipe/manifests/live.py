@@ -65,6 +65,7 @@ class LivePods:
     """One pass over the pods, and over the nodes for those on their way.
 
     named: the pods that plans place, one by one, where they were asked for; plans need counts alone.
+    uncreated: how many pods of a key are wanted and do not exist yet, whichever node they have a place on.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class LivePods:
         named: bool = False,
     ) -> None:
         self.named: list[LivePod] = []
+        self.uncreated: Mapping[str, int] = {}
         self._is_naming = named
         self._objects = objects
         self._reader = reader
@@ -95,6 +97,7 @@ class LivePods:
         for one in self._objects.of("Pod"):
             if one.root.plain("status", "phase") not in FINISHED:
                 self._count(one, left_out)
+        self.uncreated = {key.key: key.missing for key in self._keys if key.missing and key.closed is None}
         for key in self._keys:
             self._count_own(key)
         self._on_the_way()

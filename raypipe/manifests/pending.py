@@ -7,6 +7,8 @@ is fixed, so that whoever deals pods to nodes twice deals them alike.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from raypipe.manifests.demand import Demand, why_left_out, workloads_of
 from raypipe.manifests.eviction import Eviction
@@ -23,8 +25,21 @@ def objects_in(seen: Observed) -> Objects:
     return collect(LiveSource(seen.context, seen.objects).documents())
 
 
-def planned_pods(objects: Objects, settings: Settings) -> tuple[LivePod, ...]:
-    """All live pods that plans place, bound ones too, in order of key, age, namespace and name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """Who is there and who is still to come.
+
+    Attributes:
+        pods: all live pods that plans place, bound ones too, in order of key, age, namespace and name.
+        uncreated: how many pods of a key are wanted and do not exist yet.
+    """
+
+    pods: tuple[LivePod, ...]
+    uncreated: Mapping[str, int]
+
+
+def census(objects: Objects, settings: Settings) -> Census:
+    """Count everybody by name."""
     reader, demand = pod_reader(objects), Demand()
     keys = Keys(objects, reader.selected)
     workloads_of(objects, reader, keys, settings, demand)
@@ -32,7 +47,13 @@ def planned_pods(objects: Objects, settings: Settings) -> tuple[LivePod, ...]:
     live = LivePods(objects, reader, keys, lambda pod, spec: why_left_out(pod, spec, settings), eviction, named=True)
     live.count_all(Counter())
     age = {one.uid: one.created or "" for one in objects.of("Pod")}
-    return tuple(sorted(live.named, key=lambda pod: (pod.key, age[pod.uid], pod.namespace, pod.name)))
+    pods = sorted(live.named, key=lambda pod: (pod.key, age[pod.uid], pod.namespace, pod.name))
+    return Census(pods=tuple(pods), uncreated=live.uncreated)
+
+
+def planned_pods(objects: Objects, settings: Settings) -> tuple[LivePod, ...]:
+    """All live pods that plans place, as the census has them."""
+    return census(objects, settings).pods
 
 
 def pending_pods(objects: Objects, settings: Settings) -> tuple[LivePod, ...]:

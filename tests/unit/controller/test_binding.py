@@ -224,17 +224,31 @@ def test_what_the_scheduler_must_decide_is_left_to_it(spec: Object, bound: bool)
 
 
 @pytest.mark.parametrize(
-    ("live", "binds", "words"),
+    ("wanted", "live", "binds", "words"),
     [
-        pytest.param([pod("a")], "a", "1 pods are not created yet", id="one of two has come"),
-        pytest.param([pod("a"), pod("b")], "ab", "", id="both have"),
-        pytest.param([pod("a", node="n"), pod("b")], "b", "", id="one is bound already"),
-        pytest.param([pod("a"), pod("b"), pod("c")], "ab", "", id="no more than were planned"),
+        pytest.param(2, [pod("a")], "a", "1 pods are not created yet", id="one of two has come"),
+        pytest.param(2, [pod("a"), pod("b")], "ab", "", id="both have"),
+        pytest.param(2, [pod("a", node="n"), pod("b")], "b", "", id="one is bound already"),
+        pytest.param(3, [pod("a"), pod("b"), pod("c")], "ab", "", id="no more than were planned"),
+        pytest.param(2, [pod("a"), pod("b", node="other")], "a", "", id="the scheduler has put one elsewhere"),
+        pytest.param(1, [pod("a")], "a", "", id="their owner wants fewer by now"),
     ],
 )
-def test_pods_that_had_no_uid_yet_are_bound_as_they_appear(live: list[Object], binds: str, words: str) -> None:
-    (step,) = steps(filled({WEB: 2}), web(len(live)), *live)
+def test_pods_that_had_no_uid_yet_are_bound_as_they_appear(
+    wanted: int, live: list[Object], binds: str, words: str
+) -> None:
+    (step,) = steps(filled({WEB: 2}), web(wanted), *live)
     assert (step.binds, step.words, bool(step.patch)) == (called(*binds), words, not words)
+
+
+def test_a_node_waits_for_nobody_whose_owner_is_gone() -> None:
+    (step,) = steps(filled({WEB: 2}))
+    assert (step.binds, step.words, step.patch[:3]) == ((), "", OPENED)
+
+
+def test_of_two_nodes_that_wait_for_one_pod_to_be_created_the_first_does() -> None:
+    first, second = steps(filled({WEB: 1}), filled({WEB: 1}, name="other", uid="other"), web(1))
+    assert (first.words, second.words, bool(second.patch)) == ("1 pods are not created yet", "", True)
 
 
 def test_with_the_scheduler_binding_nodes_are_opened_at_once() -> None:
