@@ -12,8 +12,10 @@ import pytest
 
 from tests.e2e.cluster import Cluster, Wanted
 from tests.e2e.instance_types import sold_on_aws
+from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
+from tests.e2e.running import USER, ZONES
 
 _RIG = pytest.StashKey[Rig]()
 
@@ -37,6 +39,16 @@ def rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -
 def cluster(rig: Rig) -> Cluster:
     """A cluster with all parts that tests share; `clean` keeps them apart."""
     return rig.start("shared", Wanted(kuberay=True, karpenter=sold_on_aws("us-east-1a", "us-east-1b")))
+
+
+@pytest.fixture(scope="package")
+def contested(rig: Rig) -> Cluster:
+    """A cluster in which a loop acts beside KubeRay and people; its audit log tells whose a write was."""
+    users = dict.fromkeys((USER, "owner", "person"), ("system:masters",))
+    sold = sold_on_aws(*ZONES)
+    cluster = rig.start("contested", Wanted(kuberay=True, karpenter=sold, audit=True, users=users))
+    cluster.api.apply(NODE_CLASS)
+    return cluster
 
 
 @pytest.fixture
