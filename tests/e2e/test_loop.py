@@ -46,6 +46,7 @@ def loop(looped: Cluster, tmp_path: Path) -> Iterator[RunningLoop]:
     fleet = fleet_file(tmp_path / "fleet.yaml", [looped.name], lease_s=LEASE_S, settle_s=0.5)
     running = RunningLoop(tmp_path, kubeconfig_of(tmp_path / "kubeconfig.yaml", [looped]), fleet)
     yield running
+    print(running.told()[-6000:])  # shown where a test fails
     running.close()
     looped.clear()
 

@@ -15,7 +15,7 @@ from raypipe.settings import Settings
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.karpenter import NODE_CLASS
-from tests.e2e.objects import NOTICE, RECLAIM, daemon_set, deployment, is_ready
+from tests.e2e.objects import NOTICE, PULL, RECLAIM, daemon_set, deployment, is_ready
 from tests.e2e.processes import until
 from tests.e2e.rig import Rig
 from tests.e2e.turns import Turns
@@ -93,7 +93,9 @@ def test_after_most_pods_have_left_the_rest_moves_together_within_budgets(
 ) -> None:
     """Of six nodes three have two pods left: two nodes will do. Five of the pods have to be ready at any time."""
     loop = turns(cluster, tmp_path, writer, MOVE)
-    cluster.api.create(daemon_set("agent"), deployment("web", 18, cpu="1100m"))
+    web = deployment("web", 18, cpu="1100m")
+    web["spec"]["template"]["metadata"]["annotations"] = {PULL: "3s"}  # so that a second pod does not go unnoticed
+    cluster.api.create(daemon_set("agent"), web)
     until(lambda: len(cluster.api.items("v1", "Pod", labelSelector="app=web")) == 18, 20, "the pods are there")
     loop.settle(60)
     until(lambda: len(running(cluster, "web")) == 18, 20, "all pods run")
@@ -106,7 +108,7 @@ def test_after_most_pods_have_left_the_rest_moves_together_within_budgets(
     cluster.api.delete(five)
     assert len(nodes_of(cluster)) == 2
     assert (len(loop.bought), len(loop.marked), loop.most_leaving) == (6, 4, 2)
-    assert len(running(cluster, "web")) == 6
+    until(lambda: len(running(cluster, "web")) == 6, 20, "the last pod that moved runs")
     assert any("a disruption budget holds it" in words for words in loop.words)
 
 

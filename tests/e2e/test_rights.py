@@ -292,7 +292,7 @@ def test_a_loop_acts_with_these_rights_and_says_which_one_it_lacks(
 def events(cluster: Cluster) -> set[tuple[str, str]]:
     """Of what kind of object raypipe has said what."""
     found = cluster.api.items("events.k8s.io/v1", "Event")
-    return {(one["regarding"]["kind"], one["reason"]) for one in found if one["reportingController"] == "raypipe"}
+    return {(one["regarding"]["kind"], one["reason"]) for one in found if one.get("reportingController") == "raypipe"}
 
 
 def audited(path: Path) -> set[tuple[str, str | None]]:
