@@ -99,8 +99,8 @@ class Live:
         self.pool = plan.pool if isinstance(plan.pool, Pool) else self.pool
 
     def undecided(self) -> None:
-        """There is no plan of what was seen: the last one is stale, and nothing of it is done any longer."""
-        self._inputs, self._left = self._asked, ()
+        """There is no plan of what was seen, until the next cycle; the last one is stale, and nothing of it is done."""
+        self._inputs, self._left = "", ()
         if self.plan is not None:
             self.plan = dataclasses.replace(self.plan, stale=True)
 

@@ -132,12 +132,21 @@ class Loop:
     def _may_act_everywhere(self) -> bool:
         return all(live.may_act() for live in self._lives.values())
 
-    def move_on(self, *, renews: bool = True) -> None:
+    def move_on(self, *, renews: bool) -> None:
         """Look again, and do the next step of what is under way; not `renews`: a cycle goes on with what it saw."""
         at = self._now()
         for live in self._readable(self._look(renews=renews)):
             if self._mode() is Mode.ACTING and live.may_act():
                 live.move_on(self._seen[live.context], at)
+
+    def _keep_moving(self, *, renews: bool) -> None:
+        """Move on; what cannot be seen now is seen later."""
+        try:
+            self.move_on(renews=renews)
+        except RaypipeError as error:
+            self._complain("moving on", f"what is under way is not moved on: {error}")
+        else:
+            self._complain("moving on", None)
 
     def next_due(self) -> float | None:
         """When time alone changes something, in seconds since 1970."""
@@ -238,8 +247,9 @@ class Loop:
                 return
             for live in decided:
                 live.undecided()
-            self._parts.complain(f"{names(asked)}: not planned: {error}")
+            self._complain(f"plan of {names(asked)}", f"{names(asked)}: not planned: {error}")
             return
+        self._complain(f"plan of {names(asked)}", None)
         plans = {one.name: one for one in plan.clusters}
         for live in decided:
             live.decided(plans[live.name])
@@ -252,7 +262,7 @@ class Loop:
             made = thread.submit(self._parts.plan, fleet, catalog)
             while not wait([made], timeout=max(MOVE_ON_S, SHARE * self._look_took_s)).done:
                 if self._under_way():
-                    self.move_on(renews=False)
+                    self._keep_moving(renews=False)
             return made.result()
 
     def _act(self, live: Live, at: datetime, *, is_sighted: bool) -> None:
@@ -340,7 +350,7 @@ class Loop:
         while not stop.is_set() and time.monotonic() - begun < settings.settle_most_s:
             self.bell.clear()
             if self._under_way() and time.monotonic() - moved >= max(MOVE_ON_S, SHARE * self._look_took_s):
-                self.move_on()
+                self._keep_moving(renews=True)
                 moved = time.monotonic()
             if not self.bell.wait(settings.settle_s):
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +21,7 @@ from raypipe.catalog import Catalog
 from raypipe.controller.durable import PAUSED, Durable, Nowhere
 from raypipe.controller.loop import Loop, Parts
 from raypipe.controller.telling import Mode, Telling, Wait
-from raypipe.errors import ClusterError
+from raypipe.errors import ClusterError, InputError, Problem
 from raypipe.manifests.launches import Launch
 from raypipe.manifests.origins import Observe, Observed
 from raypipe.model.actions import ActionKind, ObjectRef
@@ -223,6 +224,7 @@ class Rig:
     heard: Heard = field(default_factory=Heard)
     complaints: list[str] = field(default_factory=list)
     now: float = 1_000_000.0
+    unread: str = ""
     plan: Callable[[FleetSnapshot], FleetPlan] = lambda fleet: raypipe.plan(fleet, CATALOG)
 
     def life(self, *, acts: bool = True) -> Loop:
@@ -258,6 +260,8 @@ class Rig:
         return self.plan(fleet)
 
     def _read(self, observe: Observe) -> FleetSnapshot:
+        if self.unread:
+            raise InputError(Problem(found=self.unread))
         observe([world.name for world in self.worlds])
         return FleetSnapshot(clusters=tuple(world.read() for world in self.worlds))
 
@@ -407,9 +411,14 @@ def test_a_cluster_that_cannot_be_planned_leaves_the_others_served() -> None:
     rig = Rig(worlds, plan=plan)
     for world in worlds:
         world.catch_up()
-    rig.life().cycle()
+    loop = rig.life()
+    loop.cycle()
+    loop.cycle()
     assert [len(world.truth) for world in worlds] == [0, 1]
     assert rig.complaints == ["a: not planned: a shard has died"]
+    rig.plan = lambda fleet: raypipe.plan(fleet, CATALOG)
+    loop.cycle()
+    assert [len(world.truth) for world in worlds] == [1, 1]
 
 
 def test_a_cluster_that_has_not_changed_is_not_planned_again() -> None:
@@ -446,6 +455,29 @@ def test_what_is_under_way_is_moved_on_while_a_plan_is_made() -> None:
     rig.plan = lambda fleet: raypipe.plan(fleet, CATALOG)
     loop.cycle()
     assert len(world.truth) == math.ceil(9 / FULL)
+
+
+def test_a_look_that_fails_while_a_plan_is_made_takes_nothing_from_the_plan() -> None:
+    world = World(wanted=3)
+    rig = Rig([world])
+    world.catch_up()
+    loop = rig.life()
+    loop.cycle()
+    world.wanted = 4
+    world.catch_up()
+
+    def plan(fleet: FleetSnapshot) -> FleetPlan:
+        rig.unread = "nobody can read that"
+        given_up = time.monotonic() + 10
+        while not rig.complaints and time.monotonic() < given_up:
+            time.sleep(0.02)
+        rig.unread = ""
+        return raypipe.plan(fleet, CATALOG)
+
+    rig.plan = plan
+    loop.cycle()
+    assert len(world.truth) == 2
+    assert rig.complaints == ["what is under way is not moved on: nobody can read that"]
 
 
 def test_a_lease_that_is_got_while_a_plan_is_made_is_no_lease_for_that_plan() -> None:
