@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from statistics import fmean, quantiles
 
@@ -103,17 +104,26 @@ class Waits:
     """How long each pod waits, told by a watch that begins before the pods do."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self._ended = False
         self._made: dict[str, float] = {}
         self._bound: dict[str, float] = {}
         self._thread = threading.Thread(target=self._follow, args=(cluster,), daemon=True)
         self._thread.start()
 
     def _follow(self, cluster: Cluster) -> None:
-        for _, pod in cluster.api.watch("v1", "Pod", MOST_RUN_S):
-            uid, now = pod["metadata"]["uid"], time.monotonic()
-            self._made.setdefault(uid, now)
-            if pod["spec"].get("nodeName"):
-                self._bound.setdefault(uid, now)
+        while not self._ended:  # an API server ends a watch that is slow; the next one begins with all that is there
+            try:
+                for _, pod in cluster.api.watch("v1", "Pod", MOST_RUN_S):
+                    uid, now = pod["metadata"]["uid"], time.monotonic()
+                    self._made.setdefault(uid, now)
+                    if pod["spec"].get("nodeName"):
+                        self._bound.setdefault(uid, now)
+            except (OSError, HTTPException):
+                continue
+
+    def end(self) -> None:
+        """Follow no longer, once the cluster is gone."""
+        self._ended = True
 
     def bound(self) -> int:
         """How many pods have a node."""
@@ -130,6 +140,7 @@ def settled(cluster: Cluster, asked: Question, pods: int, quiet_s: float, most_s
     time.sleep(0.5)  # for the watch to be there
     cluster.api.create(*asked.objects)
     until(lambda: waits.bound() >= pods, MOST_RUN_S, f"{pods} pods are bound ({waits.bound()} are)")
+    waits.end()
     first, known, since = waits.seconds(), set[str](), time.monotonic()
     while time.monotonic() - since < quiet_s:
         names = {node["metadata"]["name"] for node in cluster.api.items("v1", "Node")}
