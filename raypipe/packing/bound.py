@@ -48,6 +48,8 @@ ROUNDS = 40
 SLACK = 1e-9
 BOUNDLESS = 1e12
 """$/h that stand for "no bound on what a node is worth was found"."""
+NUMBERS_AT_ONCE = 200_000
+"""Candidates x shapes x kinds looked at together: what a processor keeps near."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +96,14 @@ def unit_cost(problem: Problem) -> Floats:
     return np.where(problem.fits, share * (problem.price / NANOS_PER_USD)[None, :], np.inf)
 
 
-def strengthened(problem: Problem, duals: Duals, effort: Effort, rounds: int) -> Duals:
-    """Solve (A) again, in at most `rounds` rounds, with the cuts that its mix breaks; the best certificate of all."""
+def strengthened(problem: Problem, duals: Duals, effort: Effort, rounds: int, start: Bools | None = None) -> Duals:
+    """Solve (A) again, in at most `rounds` rounds, with the cuts that its mix breaks; the best certificate of all.
+
+    start: as in `aggregated_lp`.
+    """
     best, last = duals, duals
     for _ in range(rounds):
-        again = cut_again(problem, last, effort)
+        again = cut_again(problem, last, effort, start)
         if again is None:
             break
         last = again
@@ -106,11 +111,13 @@ def strengthened(problem: Problem, duals: Duals, effort: Effort, rounds: int) ->
     return best
 
 
-def cut_again(problem: Problem, last: Duals, effort: Effort) -> Duals | None:
+def cut_again(problem: Problem, last: Duals, effort: Effort, start: Bools | None = None) -> Duals | None:
     """Solve (A) with the cuts of `last` and those that its mix breaks; None where it breaks none."""
     new = broken_cuts(problem, last.mix.pods, last.mix.nodes, last.worth, last.usd_per_hour, last.cuts)
     cuts = last.cuts + new
-    solved = aggregated_lp(with_cuts(problem, cuts), effort, last.mix.pods > 0) if new else None
+    used = last.mix.pods > 0
+    opened = used if start is None else used | start
+    solved = aggregated_lp(with_cuts(problem, cuts), effort, opened) if new else None
     return None if solved is None else replace(solved, cuts=cuts)
 
 
@@ -158,20 +165,31 @@ def node_worth(problem: Problem, prices: Floats, candidates: Floats) -> tuple[Fl
     capacity, requests = problem.capacity.astype(np.float64), problem.requests.astype(np.float64)
     pods = _worth(problem, prices)
     columns, of = (problem.fits, slice(None)) if problem.penalty.size else problem.fit_columns
-    for i, weight in enumerate(candidates):
-        steepest = np.where(columns, _ratio(pods, requests @ weight), 0.0).max(axis=0, initial=0.0)
+    at_once = max(1, NUMBERS_AT_ONCE // max(1, columns.size))
+    for first in range(0, len(candidates), at_once):
+        some = candidates[first : first + at_once]
+        loads = np.stack([requests @ weight for weight in some])  # one by one: together they are rounded otherwise
+        sizes = np.stack([capacity @ weight for weight in some])
+        steepest = np.where(columns, _ratio(pods, loads), 0.0).max(axis=1, initial=0.0)
         with np.errstate(invalid="ignore"):
-            worth = (capacity @ weight) * steepest[of]
-        better = worth < best  # what is no number is no bound
-        best[better], chosen[better] = worth[better], i
+            worth = sizes * steepest[:, of]
+        worth[np.isnan(worth)] = np.inf  # what is no number is no bound
+        least = worth.argmin(axis=0)
+        worth = worth[least, np.arange(len(best))]
+        better = worth < best
+        best[better], chosen[better] = worth[better], first + least[better]
     return best, chosen
 
 
-def _ratio(pods: Floats, load: Floats) -> Floats:
-    """π_k / (λ·d_k), (K, 1) or, where pods prefer kinds, (K, J): 0 where the price is 0, inf where only the load is."""
-    load = load[:, None]
+def _ratio(pods: Floats, loads: Floats) -> Floats:
+    """π_k / (λ·d_k) for `loads` λ·d (n, K), (n, K, 1) or, where pods prefer kinds, (n, K, J).
+
+    0 where the price is 0, inf where only the load is.
+    """
+    loads = loads[:, :, None]
+    out = np.full((len(loads), *pods.shape), np.inf)
     with np.errstate(divide="ignore"):
-        ratio = np.divide(pods, load, where=load > 0, out=np.full(pods.shape, np.inf))
+        ratio = np.divide(pods, loads, where=loads > 0, out=out)
     return np.where(pods > 0, ratio, 0.0)
 
 

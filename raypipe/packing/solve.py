@@ -160,11 +160,12 @@ def _solve(
 ) -> Solved:
     if problem.is_ruled or problem.domain_wishes:
         return _across(problem, settings, effort, stop, known, found)
-    duals = aggregated_lp(problem, effort)
+    likely = None if warm is None else warm.pairs(problem)
+    duals = aggregated_lp(problem, effort, likely)
     if duals is None:
         return _certain(problem, None, "aggregated-lp")
     if warm is not None and enumerate_fillings(problem, settings.enumerate_patterns) is None:
-        duals = strengthened(problem, duals, effort, settings.cut_rounds)
+        duals = strengthened(problem, duals, effort, settings.cut_rounds, likely)
         again = _again(_pricing(problem, duals, effort), warm, settings, stop, found)
         if again is not None:
             return _bounded(problem, again, duals, settings, effort, stop)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raypipe.packing.arrays import Floats, Ints
+from raypipe.packing.arrays import Bools, Floats, Ints
 from raypipe.packing.fill import Measure, fill, floored
 from raypipe.packing.master import Master, MasterLp
 from raypipe.packing.patterns import DEAR, Pricing
@@ -103,6 +103,13 @@ class Columns:
             nodes=np.array([nodes for _, _, nodes in kept], dtype=np.int64),
             pods=self.pods[shapes],
         )
+
+    def pairs(self, problem: Problem) -> Bools:
+        """The pairs of shape and kind, (K, J), that patterns have: where (A) finds most of what it uses."""
+        pairs = np.zeros_like(problem.fits)
+        rows, shapes = np.nonzero(self.patterns)
+        pairs[shapes, self.kinds[rows]] = True
+        return pairs & problem.fits
 
     def widened(self, shapes: Ints, kinds: Ints, all_shapes: int) -> Columns:
         """The same in the numbers of the problem that these shapes and kinds were taken from."""
