@@ -126,13 +126,17 @@ def _short(pattern: Ints) -> bytes:
 
 @dataclass
 class Pricing:
-    """Finds columns: fills the kinds that may give one, at smoothed prices."""
+    """Finds columns: fills the kinds that may give one, at smoothed prices.
+
+    columns_a_round: about as many are looked for at once.
+    """
 
     problem: Problem
     duals: Duals
     unit_costs: Floats
     pool: PatternPool
     effort: Effort
+    columns_a_round: int = COLUMNS_A_ROUND
 
     def attractive(self, slack: float = WORTH_PRICING) -> Ints:
         """Kinds that at the prices of (A) are worth nearly what they cost, and the scarce ones."""
@@ -156,7 +160,7 @@ class Pricing:
 
     def round(self, master: Master, demand: Ints, number: int, kinds: Ints) -> int:
         """Fill `kinds` and add what pays at the master's prices; return how many columns were new."""
-        at_once = max(1, COLUMNS_A_ROUND // max(1, len(kinds)))
+        at_once = max(1, self.columns_a_round // max(1, len(kinds)))
         measures = tuple(MEASURES[(number + turn) % len(MEASURES)] for turn in range(len(MEASURES)))
         for shares, part in WAYS:
             mixes = [(share, measure) for share in shares for measure in measures]

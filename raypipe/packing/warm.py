@@ -5,7 +5,7 @@ Where little has changed, most nodes of the last packing are still right, so
 1. they are put up again, cut down to what is wanted now and topped up with what is new; what is left is covered. That
    is the first packing;
 2. column generation starts from the patterns known, its prices smoothed with the last ones instead of those of (A), and
-   ends as soon as it settles: some ten rounds instead of a hundred;
+   ends as soon as it settles: some five rounds instead of a hundred, each of which looks for more columns;
 3. the nodes that waste most at the LP's prices are given up, and a dive fills their place; where it ends far above the
    LP, as it does with few nodes, two more give up what then wastes most.
 
@@ -58,8 +58,12 @@ plans of some 60 nodes 0.2 % cheaper, in the same time."""
 WASTEFUL = 0.02
 """Nodes that cost this share more than their pods are worth are always given up."""
 
-PATIENCE, TOO_LITTLE = 3, 3e-4
+PATIENCE, TOO_LITTLE = 2, 1e-3
 """Column generation has settled where so many rounds lowered the master by less than this share."""
+
+COLUMNS_A_ROUND = 170
+"""As `patterns.COLUMNS_A_ROUND`; more, because few rounds are made and each should tell much: as a rule a node of every
+kind by every measure. Plans became 0.2 % cheaper (services of 1,000 and of 10,000), in the same time."""
 
 A_SHAPE, AT_MOST = 4, 2_000
 """Most patterns handed on: so many a shape, and never more than this."""
@@ -152,7 +156,7 @@ def packed_again(
 ) -> Warm | None:
     """Pack from `columns`, or return None where they are of no use. `tell` hears of each better packing."""
     prices = _known_prices(columns.pods, pricing)
-    pricing = replace(pricing, duals=replace(pricing.duals, pods=prices))
+    pricing = replace(pricing, duals=replace(pricing.duals, pods=prices), columns_a_round=COLUMNS_A_ROUND)
     for kind, pattern in zip(columns.kinds, columns.patterns, strict=True):
         pricing.pool.add(int(kind), pattern)
     standing = _put_up_again(pricing, columns)
