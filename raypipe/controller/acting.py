@@ -6,7 +6,8 @@ Promises, on which whoever calls again and again may rely:
 
 * It may end after any action, by a kill too, and be called again with the same plan: names follow from the decision, so
   what was bought is found by its name and not bought twice, and a patch that was written fails its tests.
-* Actions go in the plan's order. One that is refused does not keep the others from being tried.
+* Actions go in the plan's order, nodes bought one after another several at a time: each is an object of its own. One
+  that is refused does not keep the others from being tried.
 * There is one `Result` an action, in order. ``done``: it is so, now or since an earlier call (its words then say so).
   ``skipped``: what it relied on no longer holds, and nothing was changed. ``failed``: refused, or nobody answered;
   where the answer got lost it may have been done, and the next call finds out.
@@ -20,6 +21,8 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, groupby
 from typing import Any
 
 from raypipe.adapters.kubernetes.writing import ConflictError, Writer
@@ -39,6 +42,9 @@ from raypipe.settings import Settings
 _TAINTS = {"NodeClaim": "startupTaints", "Node": "taints"}
 """Where each kind of object keeps the taints that its node starts with; a group's nodes have those of the group."""
 
+AT_ONCE = 8
+"""Objects that are made side by side."""
+
 
 def carry_out(
     plan: ClusterPlan,
@@ -57,10 +63,21 @@ def carry_out(
         return ()
     meant = dealt(plan, pods)
     closed = (settings or Settings()).bind == "raypipe" and backend.name != PRINT  # whose nodes nobody here opens
-    return tuple(
-        _tried(action, writer, backend, meant.get(action.object.name, {}), others, closed=closed)
-        for action in plan.actions
-    )
+
+    def tried(action: Action) -> Result:
+        return _tried(action, writer, backend, meant.get(action.object.name, {}), others, closed=closed)
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="act") as threads:
+        together = (
+            threads.map(tried, actions) if is_apart else map(tried, actions)
+            for is_apart, actions in groupby(plan.actions, _is_apart)
+        )
+        return tuple(chain.from_iterable(together))
+
+
+def _is_apart(action: Action) -> bool:
+    """Whether an action makes an object that no other action is about."""
+    return action.kind is ActionKind.BUY_NODE and action.object.kind in _TAINTS
 
 
 def _tried(
