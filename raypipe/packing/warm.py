@@ -91,14 +91,17 @@ class Columns:
         """
         number = {int(j): i for i, j in enumerate(kinds)}
         part = problem.only_shapes(shapes)
+        cuts = np.minimum(self.patterns[:, shapes], part.demand)
+        held = part.room_for_all(cuts, self.kinds)
         kept: Nodes = []
-        for j, pattern, nodes in zip(self.kinds, self.patterns, self.nodes, strict=True):
-            cut = np.minimum(pattern[shapes], part.demand)
-            if cut.any():
-                swaps = [int(j)] if int(j) in number else _cheaper(part, int(j), kinds)
-                swap = next((i for i in swaps if part.room_for(cut, i)), None)
-                if swap is not None:
-                    kept.append((number[swap], cut, int(nodes)))
+        for p in np.flatnonzero(cuts.any(axis=1)).tolist():
+            j, cut = int(self.kinds[p]), cuts[p]
+            if j in number:
+                swap = j if held[p] else None
+            else:
+                swap = next((i for i in _cheaper(part, j, kinds) if part.room_for(cut, i)), None)
+            if swap is not None:
+                kept.append((number[swap], cut, int(self.nodes[p])))
         if not kept:
             return None
         return Columns(
