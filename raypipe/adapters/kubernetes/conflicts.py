@@ -15,16 +15,18 @@ type Object = Mapping[str, Any]
 
 
 def failed_test(one: Object, operations: Iterable[Object], own: str) -> str:
-    """The first test that does not hold, with the last manager of that field but for our `own`; "" where all hold."""
-    for operation in operations:
-        path = str(operation.get("path"))
-        if operation.get("op") != "test" or (found := value_at(one, path)) == operation.get("value"):
+    """The first test that does not hold, with the last manager of that field but for our `own`; "" where all hold.
+
+    The version comes last: where a person has changed a field, the operator has mostly written a status since.
+    """
+    tests = [operation for operation in operations if operation.get("op") == "test"]
+    for test in sorted(tests, key=lambda test: test.get("path") == VERSION):
+        path = str(test.get("path"))
+        if (found := value_at(one, path)) == test.get("value"):
             continue
         writer = last_manager(one, path, own)
         said = (
-            "it has changed since"
-            if path == VERSION
-            else f"{path} is {_shown(found)}, not {_shown(operation.get('value'))}"
+            "it has changed since" if path == VERSION else f"{path} is {_shown(found)}, not {_shown(test.get('value'))}"
         )
         return said + (f": {writer} has written it" if writer else "")
     return ""

@@ -54,3 +54,11 @@ JOB: dict[str, Any] = {
 def test_the_test_that_fails_is_told_with_the_one_who_wrote_the_field(path: str, value: object, words: str) -> None:
     operations = [{"op": "test", "path": "/metadata/uid", "value": "u"}, {"op": "test", "path": path, "value": value}]
     assert failed_test(JOB, operations, "raypipe") == words
+
+
+def test_who_changed_a_value_is_told_before_who_wrote_last() -> None:
+    version = {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
+    replicas = {"op": "test", "path": "/spec/groups/0/replicas", "value": 1}
+    words = "/spec/groups/0/replicas is 2, not 1: kubectl-edit has written it"
+    assert failed_test(JOB, [version, replicas], "raypipe") == words
+    assert failed_test(JOB, [version, {**replicas, "value": 2}], "raypipe").startswith("it has changed since: operator")
