@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+import raypipe
 from tests.e2e import kubeconfig
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
@@ -20,6 +21,7 @@ COMMAND = "import sys; from raypipe.cli import main; sys.exit(main(sys.argv[1:])
 USER = "loop"
 """The user that a loop is, in clusters that have one so called: the audit log then tells its writes from the tests'."""
 
+TYPES = Path(raypipe.__file__).parent / "catalog" / "data" / "instance_types.csv"
 ZONES = ("us-east-1a", "us-east-1b")
 
 
@@ -122,6 +124,23 @@ class RunningLoop:
         self.guard.close()
 
 
+def runs(cluster: Cluster, count: int, within_s: float = 60) -> None:
+    """Wait until so many pods run, and no other is there."""
+
+    def done() -> bool:
+        phases = [pod["status"]["phase"] for pod in cluster.api.items("v1", "Pod")]
+        return phases == ["Running"] * count
+
+    try:
+        until(done, within_s, f"{count} pods run")
+    except AssertionError as error:
+        pods = cluster.api.items("v1", "Pod")
+        waiting = [pod for pod in pods if pod["status"]["phase"] != "Running"]
+        states = [(pod["metadata"]["name"], pod["status"].get("conditions")) for pod in waiting[:3]]
+        nodes = {one["metadata"]["name"]: one["status"].get("allocatable") for one in cluster.api.items("v1", "Node")}
+        raise AssertionError(f"{error}: {len(pods)} pods, {len(waiting)} wait: {states}; nodes {nodes}") from None
+
+
 def unhappy(cluster: Cluster) -> list[str]:
     """What is not as it should be once all pods run: pods that wait, nodes without pods, pods on no node of ours.
 
@@ -158,3 +177,26 @@ def bought(cluster: Cluster) -> list[str]:
 def claims(cluster: Cluster) -> list[Object]:
     """All NodeClaims."""
     return cluster.api.items("karpenter.sh/v1", "NodeClaim")
+
+
+def catalogue(folder: Path, usd_per_hour: Mapping[str, float]) -> None:
+    """Write a catalogue of these types alone, on demand at these prices, as one that is fetched again is written."""
+    folder.mkdir(exist_ok=True)
+    header, *rows = TYPES.read_text(encoding="utf-8").splitlines()
+    column = header.split(",").index("instance_type")
+    kept = [row for row in rows if row.split(",")[column] in usd_per_hour]
+    (folder / "instance_types.csv").write_text("\n".join([header, *kept, ""]))
+    offered = [f"aws,us-east-1,{name},on-demand,{usd:g}" for name, usd in usd_per_hour.items()]
+    columns = "provider,region,instance_type,capacity_type,usd_per_hour"
+    (folder / "offerings.csv").write_text("\n".join([columns, *offered, ""]))
+
+
+def workers(cluster: Cluster, group: str, *, running: bool) -> set[str]:
+    """Names of a group's workers that run, or of those that wait."""
+    pods = cluster.api.items("v1", "Pod", labelSelector=f"ray.io/group={group}")
+    return {one["metadata"]["name"] for one in pods if (one["status"]["phase"] == "Running") is running}
+
+
+def written(cluster: Cluster, resource: str) -> list[str]:
+    """The objects of a resource that the loop has written to, refused or not, in order."""
+    return [one["objectRef"]["name"] for one in cluster.audited(USER) if one["objectRef"]["resource"] == resource]

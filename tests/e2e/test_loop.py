@@ -23,7 +23,7 @@ from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.objects import deployment
 from tests.e2e.processes import free_ports, until
 from tests.e2e.rig import Rig
-from tests.e2e.running import USER, ZONES, RunningLoop, bought, claims, fleet_file, kubeconfig_of, unhappy, writes
+from tests.e2e.running import USER, ZONES, RunningLoop, bought, claims, fleet_file, kubeconfig_of, runs, unhappy, writes
 
 README = Path(__file__).parents[2] / "README.md"
 LEASE_S = 2.0
@@ -49,23 +49,6 @@ def loop(looped: Cluster, tmp_path: Path) -> Iterator[RunningLoop]:
     print(running.told()[-6000:])  # shown where a test fails
     running.close()
     looped.clear()
-
-
-def runs(cluster: Cluster, count: int, within_s: float = 60) -> None:
-    """Wait until so many pods run, and no other is there."""
-
-    def done() -> bool:
-        phases = [pod["status"]["phase"] for pod in cluster.api.items("v1", "Pod")]
-        return phases == ["Running"] * count
-
-    try:
-        until(done, within_s, f"{count} pods run")
-    except AssertionError as error:
-        pods = cluster.api.items("v1", "Pod")
-        waiting = [pod for pod in pods if pod["status"]["phase"] != "Running"]
-        states = [(pod["metadata"]["name"], pod["status"].get("conditions")) for pod in waiting[:3]]
-        nodes = {one["metadata"]["name"]: one["status"].get("allocatable") for one in cluster.api.items("v1", "Node")}
-        raise AssertionError(f"{error}: {len(pods)} pods, {len(waiting)} wait: {states}; nodes {nodes}") from None
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(looped: Cluster, loop: RunningLoop) -> None:

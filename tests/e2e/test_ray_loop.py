@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,11 +13,10 @@ import yaml
 import raypipe
 from tests.e2e.api import JSON_PATCH, Object
 from tests.e2e.cluster import Cluster
-from tests.e2e.kuberay import ray_cluster, ray_job
+from tests.e2e.kuberay import A, B, either, groups, ray_job
 from tests.e2e.processes import until
-from tests.e2e.running import USER, RunningLoop, fleet_file, kubeconfig_of
+from tests.e2e.running import RunningLoop, catalogue, fleet_file, kubeconfig_of, workers, written
 
-TYPES = Path(raypipe.__file__).parent / "catalog" / "data" / "instance_types.csv"
 LEASE_S = 2.0
 GPU_LIMIT = 4
 """What two gangs of two workers take, with a GPU each."""
@@ -57,16 +56,6 @@ def finish(cluster: Cluster, job: Object) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ended = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete", "endTime": now}
     cluster.api.patch(job, {"status": ended}, subresource="status")
-
-
-def written(cluster: Cluster, resource: str) -> list[str]:
-    """The objects of a resource that the loop has written to, refused or not, in order."""
-    return [one["objectRef"]["name"] for one in cluster.audited(USER) if one["objectRef"]["resource"] == resource]
-
-
-def groups(ray: Object) -> dict[str, Object]:
-    """The worker groups of a RayCluster, by name."""
-    return {group["groupName"]: group for group in ray["spec"]["workerGroupSpecs"]}
 
 
 def test_of_three_gangs_under_a_gpu_limit_two_run_and_the_third_when_one_ends(
@@ -112,46 +101,11 @@ def loop_event(cluster: Cluster, name: str, reason: str) -> str | None:
     )
 
 
-RUNS, BECOMES_CHEAP = "c7i.xlarge", "m7i.xlarge"
-"""Instance types of the two worker groups: one worker a node of either."""
-
-
-def catalogue(folder: Path, usd_per_hour: Mapping[str, float]) -> None:
-    """Write a catalogue of these types alone, on demand at these prices, as one that is fetched again is written."""
-    folder.mkdir(exist_ok=True)
-    header, *rows = TYPES.read_text(encoding="utf-8").splitlines()
-    column = header.split(",").index("instance_type")
-    kept = [row for row in rows if row.split(",")[column] in usd_per_hour]
-    (folder / "instance_types.csv").write_text("\n".join([header, *kept, ""]))
-    offered = [f"aws,us-east-1,{name},on-demand,{usd:g}" for name, usd in usd_per_hour.items()]
-    columns = "provider,region,instance_type,capacity_type,usd_per_hour"
-    (folder / "offerings.csv").write_text("\n".join([columns, *offered, ""]))
-
-
-def serving(replicas: int) -> Object:
-    """A RayCluster whose work either group can do; the second may have two workers at most."""
-    made = ray_cluster("serving", {"a": replicas, "b": 0})
-    for group, instance_type in zip(made["spec"]["workerGroupSpecs"], (RUNS, BECOMES_CHEAP), strict=True):
-        template = group["template"]
-        template["metadata"] = {"annotations": {"raypipe.io/alternatives": "either"}}
-        template["spec"]["nodeSelector"] = {"node.kubernetes.io/instance-type": instance_type}
-        template["spec"]["containers"][0]["resources"]["limits"]["cpu"] = "3"
-        template["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "3"
-    made["spec"]["workerGroupSpecs"][1]["maxReplicas"] = 2
-    return made
-
-
-def workers(cluster: Cluster, group: str, *, running: bool) -> set[str]:
-    """Names of a group's workers that run, or of those that wait."""
-    pods = cluster.api.items("v1", "Pod", labelSelector=f"ray.io/group={group}")
-    return {one["metadata"]["name"] for one in pods if (one["status"]["phase"] == "Running") is running}
-
-
 def test_two_of_six_workers_move_to_the_group_that_became_cheap_and_no_other_dies(
     contested: Cluster, loop: RunningLoop
 ) -> None:
-    prices, ray = loop.folder / "prices", serving(4)
-    catalogue(prices, {RUNS: 0.10, BECOMES_CHEAP: 0.15})
+    prices, ray = loop.folder / "prices", either(4)
+    catalogue(prices, {A: 0.10, B: 0.15})
     fleet = yaml.safe_load(loop.fleet.read_text())
     fleet["clusters"][0]["limits"] = {"usdPerHour": "0.45"}
     fleet["settings"]["settle_most_s"] = 2
@@ -165,7 +119,7 @@ def test_two_of_six_workers_move_to_the_group_that_became_cheap_and_no_other_die
     assert (len(stay), len(go)) == (4, 2)
     assert written(contested, "rayclusters") == []
 
-    catalogue(prices, {RUNS: 0.10, BECOMES_CHEAP: 0.02})
+    catalogue(prices, {A: 0.10, B: 0.02})
     until(lambda: len(workers(contested, "b", running=True)) == 2, 60, "two workers of the other group run")
     assert workers(contested, "a", running=True) == stay
     assert workers(contested, "a", running=False) == set()
