@@ -29,7 +29,7 @@ from functools import partial
 from raypipe.adapters.kubernetes.writing import ConflictError, Writer
 from raypipe.controller.surroundings import Surroundings
 from raypipe.errors import ClusterError
-from raypipe.manifests.nodes import CORDONED, REMOVING, STARTING, Machine, machines_of
+from raypipe.manifests.nodes import CORDONED, REMOVING, STARTING, UNREGISTERED, Machine, machines_of
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.requirements import NODE_NAME
 from raypipe.model.actions import ObjectRef
@@ -40,7 +40,6 @@ from raypipe.planner.patches import Change, Operation, annotation_change, json_p
 from raypipe.settings import Settings
 
 DECISION = "raypipe.io/decision"
-_UNREGISTERED = "karpenter.sh/unregistered"
 AT_ONCE = 8
 """Nodes that are filled side by side: an API server binds a few hundred pods a second."""
 
@@ -138,7 +137,7 @@ def _step(machine: Machine, known: Surroundings, now: datetime) -> Step | None:
         return None
     cordoned, closed = node.annotation(CORDONED), node.spec.get("unschedulable").boolean()
     keys = [one.get("key").text() for one in node.spec.get("taints").items()]
-    if _UNREGISTERED in keys:  # which Karpenter replaces by the startup taints
+    if UNREGISTERED in keys:  # which Karpenter replaces by the startup taints
         return Step(node=node.name, words="it is not registered yet")
     if STARTING in keys:
         if closed and cordoned is None:

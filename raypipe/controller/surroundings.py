@@ -123,7 +123,8 @@ class Surroundings:
         """Pods without a node that will be bound to one, by the node (or claim) that was bought for them."""
         found: dict[str, list[KubeObject]] = {}
         for machine in machines_of(self._objects):
-            uids = (uid for one in _meant(machine).values() for uid in one.uids) if machine.own else ()
+            meant = _meant(machine) if machine.own and not (machine.is_open or machine.is_orphaned) else {}
+            uids = (uid for one in meant.values() for uid in one.uids)
             pods = (self._live[uid] for uid in uids if uid in self._live)
             waits = [pod for pod in pods if not pod.root.plain("spec", "nodeName") and self.is_ours_to_bind(pod)]
             if waits and not machine.deleting:

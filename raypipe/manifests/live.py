@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -90,6 +90,8 @@ class LivePods:
         self._meant = self._read_meant()
         self._awaited = {uid for meant in self._meant.values() for one in meant.values() for uid in one.uids}
         self._seen: dict[str, _Awaited] = {}
+        self._free: dict[str, dict[str, int]] = {}
+        self._turned_away: set[str] = set()
         self._leaving = {one.name for one in machines_of(objects) if one.is_being_removed}
 
     def count_all(self, left_out: Counter[tuple[str, str]]) -> None:
@@ -101,6 +103,8 @@ class LivePods:
         for key in self._keys:
             self._count_own(key)
         self._on_the_way()
+        if self._turned_away:
+            self.named = [replace(one, awaited=False) if one.uid in self._turned_away else one for one in self.named]
 
     def bound(self) -> list[BoundPods]:
         """The pods that are bound, like ones on one node as one, in order."""
@@ -205,7 +209,7 @@ class LivePods:
         meant: dict[str, Mapping[str, Meant]] = {}
         for one in machines_of(self._objects):
             note = one.meant
-            if note is None or one.deleting:
+            if note is None or one.deleting or one.is_orphaned:
                 continue
             try:
                 meant[one.name] = read_meant(note.word())
@@ -221,6 +225,7 @@ class LivePods:
         there: Counter[tuple[str, str]] = Counter()
         for (node, name, *_), count in self._bound.items() if self._meant else ():
             there[node, name] += count
+        self._free = self._free_room() if any(self._meant.values()) else {}
         for node, meant in self._meant.items():
             for name, one in meant.items():
                 for uid in one.uids:
@@ -234,7 +239,9 @@ class LivePods:
         pod = self._seen.pop(uid, None)
         if pod is None or pod.name != name:
             return 0
-        if pod.node is None:
+        if pod.node is None and not self._fitting(node, pod.mark, 1):
+            self._turned_away.add(uid)
+        elif pod.node is None:
             pod.key.unbound[pod.mark] -= self._placed(node, name, pod.key, pod.mark, 1)
             if pod.key.members is not None:
                 pod.key.members[pod.pod].waits = False
@@ -246,12 +253,13 @@ class LivePods:
         if key is None or key.template is None:
             return
         for mark in [mark for mark in key.unbound if self._keys.spelt(key, self._keys.spec(mark)) == name]:
-            live = min(max(0, count), key.unbound[mark])
+            live = self._fitting(node, mark, min(max(0, count), key.unbound[mark]))
             key.unbound[mark] -= live
             count -= self._placed(node, name, key, mark, live)
         if name == key.key and key.closed is None:
-            created = min(max(0, count), key.missing)
-            key.live += self._placed(node, name, key, self._keys.kept(key.template), created)
+            mark = self._keys.kept(key.template)
+            created = self._fitting(node, mark, min(max(0, count), key.missing))
+            key.live += self._placed(node, name, key, mark, created)
             count -= created
         if count > 0 and self._leaving:
             self._move(node, name, count)
@@ -265,10 +273,46 @@ class LivePods:
                 self._bound[node, *mark[1:]] += moved
                 count -= moved
 
+    def _free_room(self) -> dict[str, dict[str, int]]:
+        """What is left of each open node that was bought for pods, by resource that it shows: others may have come."""
+        free = {
+            one.name: _shown(one.node)
+            for one in machines_of(self._objects)
+            if one.node is not None and self._meant.get(one.name) and one.is_open
+        }
+        for (node, _, mark, *_), count in self._bound.items():
+            if node in free:
+                self._take_room(node, mark, count, free)
+        return free
+
+    def _take_room(self, node: str, mark: int, count: int, free: dict[str, dict[str, int]]) -> None:
+        for name, amount in self._keys.spec(mark).requests.items():
+            if name in free[node]:
+                free[node][name] -= amount * count
+
+    def _fitting(self, node: str, mark: int, count: int) -> int:
+        """How many of so many pods still have a place on the node that was bought for them; they take it.
+
+        A node that the scheduler does not see yet keeps it for them. On an open one it may have put others.
+        """
+        if node not in self._free:
+            return count
+        free, asked = self._free[node], self._keys.spec(mark).requests
+        shares = [max(0, free[name]) // amount for name, amount in asked.items() if amount and name in free]
+        fitting = min([count, *shares])
+        self._take_room(node, mark, fitting, self._free)
+        return fitting
+
     def _placed(self, node: str, name: str, key: Key, mark: int, count: int) -> int:
         if count:
             self._bound[node, name, mark, True, None, key.key, False, ""] += count
         return count
+
+
+def _shown(node: KubeObject) -> dict[str, int]:
+    """What a node has of each resource that it shows by now."""
+    amounts = {name: amount.quantity(name) for name, amount in node.status.get("allocatable").fields()}
+    return {name: amount for name, amount in amounts.items() if amount}
 
 
 def _order(one: BoundPods) -> tuple[str, str, bool, str, bool, str, bytes]:

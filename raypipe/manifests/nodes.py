@@ -27,7 +27,10 @@ UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _UP = "Initialized"
 """The condition of a claim whose node is ready and shows all that it was bought for."""
 
-_PASSING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/uninitialized", "karpenter.sh/unregistered")
+UNREGISTERED = "karpenter.sh/unregistered"
+"""Taint under which a node of Karpenter's starts, until that takes it over."""
+
+_PASSING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/uninitialized", UNREGISTERED)
 """Taints that a node loses once it is up."""
 
 
@@ -63,6 +66,22 @@ class Machine:
             return False
         keys = (one.get("key").value for one in self.node.spec.get("taints").items())
         return self.node.annotation(CORDONED) is not None or STARTING in keys
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether its node started for a claim that is gone: nobody will take it over, and Karpenter will end it."""
+        if self.node is None or self.claim is not None:
+            return False
+        return any(one.get("key").value == UNREGISTERED for one in self.node.spec.get("taints").items())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its node says that it is up, and the scheduler may put there what it likes."""
+        node = self.node
+        if node is None or self.coming or self.is_filling or node.spec.get("unschedulable").boolean():
+            return False
+        states = [one.get("status").value for one in node.status.get("conditions").items() if _is_ready(one.value)]
+        return states == ["True"]
 
     @property
     def is_being_removed(self) -> bool:
@@ -177,6 +196,8 @@ def _why_closed(machine: Machine) -> str:
         return "being deleted"
     if machine.is_being_removed:
         return "being removed"
+    if machine.is_orphaned:
+        return "its claim is gone"
     node = machine.node
     if node is not None and node.spec.get("unschedulable").boolean() and not _is_cordoned_by_us(machine):
         return "cordoned"

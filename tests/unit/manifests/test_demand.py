@@ -369,6 +369,34 @@ def test_a_count_takes_no_pod_that_another_node_names() -> None:
     assert wanted(cluster) == {}
 
 
+@pytest.mark.parametrize(
+    ("meant", "starting", "there"),
+    [
+        pytest.param({"uids": ["u-a"]}, False, 0, id="the one that waits is wanted again"),
+        pytest.param({"count": 1}, False, 0, id="whichever it is"),
+        pytest.param({"uids": ["u-b"]}, False, 1, id="one for which there is room"),
+        pytest.param({"uids": ["u-a"]}, True, 1, id="until the node is open its room is kept"),
+    ],
+)
+def test_who_was_meant_for_a_node_that_others_have_filled_is_wanted_again(
+    meant: dict[str, Any], starting: bool, there: int
+) -> None:
+    """The node has 7.9 cpu, of which the scheduler has given 6 to another pod: a asks for 4, b for 1."""
+    large, small = deployment(replicas=1, uid="u-d", of=template(container("4"))), deployment("small", uid="u-s")
+    owner = small if meant.get("uids") == ["u-b"] else large
+    spec = {"taints": [{"key": "raypipe.io/starting", "effect": "NoSchedule"}]} if starting else {}
+    key, note = f"Deployment/default/{owner['metadata']['name']}", {"raypipe.io/cluster": "prod"}
+    bought = node("node-2", labels=note, annotations={"raypipe.io/pods": json.dumps({key: meant})}, spec=spec)
+    pods = [
+        pod("a", template(container("4")), owner=large, uid="u-a"),
+        pod("b", owner=small, uid="u-b"),
+        pod("other", template(container("6")), node="node-2"),
+    ]
+    cluster = read(large, small, bought, *pods)
+    assert bound(cluster).get(("node-2", key), (0, True)) == (there, True)
+    assert wanted(cluster).get(key, 0) == 1 - there
+
+
 @pytest.mark.parametrize("meant", [{"uids": "u-a"}, {"uids": ["u-a"], "more": 1}, {"count": -1}, 1.5, None])
 def test_what_is_no_meaning_of_pods_is_told(meant: object) -> None:
     (told,) = problems(node(annotations={"raypipe.io/pods": json.dumps({WEB: meant})}))

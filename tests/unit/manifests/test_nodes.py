@@ -186,6 +186,17 @@ def test_pods_of_a_node_that_is_given_up_want_a_place_again() -> None:
     assert (wanted(found), found.bound) == ({"Deployment/default/web": 5}, ())
 
 
+def test_a_node_whose_claim_was_deleted_before_it_came_up_is_nobody_s_place() -> None:
+    web, meant = deployment("web", 5), {"raypipe.io/pods": '{"Deployment/default/web": 3}'}
+    taints = [{"key": name, "effect": "NoSchedule"} for name in ("karpenter.sh/unregistered", "raypipe.io/starting")]
+    orphan = node(labels=OWN, annotations=meant, spec={"taints": taints})
+    found = read(web, orphan)
+    assert (wanted(found), found.bound) == ({"Deployment/default/web": 5}, ())
+    assert found.nodes[0].why_closed == "its claim is gone"
+    found = read(web, orphan, claim(labels=OWN, annotations=meant, node="node-1"))
+    assert (wanted(found), found.nodes[0].open) == ({"Deployment/default/web": 2}, True)
+
+
 def one_pool(spec: Object, **more: Any) -> NodePool:
     (found,) = read(thing("NodePool", "p", spec, **more)).node_pools
     return found
