@@ -104,7 +104,7 @@ def loop_event(cluster: Cluster, name: str, reason: str) -> str | None:
 def test_two_of_six_workers_move_to_the_group_that_became_cheap_and_no_other_dies(
     contested: Cluster, loop: RunningLoop
 ) -> None:
-    prices, ray = loop.folder / "prices", either(4)
+    prices, ray, before = loop.folder / "prices", either(4), len(written(contested, "rayclusters"))
     catalogue(prices, {A: 0.10, B: 0.15})
     fleet = yaml.safe_load(loop.fleet.read_text())
     fleet["clusters"][0]["limits"] = {"usdPerHour": "0.45"}
@@ -117,7 +117,7 @@ def test_two_of_six_workers_move_to_the_group_that_became_cheap_and_no_other_die
     until(lambda: loop_event(contested, "serving", "Unplaced"), 20, "it is said that two have no place")
     stay, go = workers(contested, "a", running=True), workers(contested, "a", running=False)
     assert (len(stay), len(go)) == (4, 2)
-    assert written(contested, "rayclusters") == []
+    assert len(written(contested, "rayclusters")) == before
 
     catalogue(prices, {A: 0.10, B: 0.02})
     until(lambda: len(workers(contested, "b", running=True)) == 2, 60, "two workers of the other group run")
@@ -128,4 +128,4 @@ def test_two_of_six_workers_move_to_the_group_that_became_cheap_and_no_other_die
     kept = json.loads(settled["metadata"]["annotations"]["raypipe.io/requested-replicas"])
     assert kept == {"wish": {"a": 6, "b": 0}, "written": {"a": 4, "b": 2}}
     # Replicas with the names, then the names struck off: in one write, or in one a worker where they do not go at once.
-    assert written(contested, "rayclusters") in (["serving"] * 2, ["serving"] * 3)
+    assert len(written(contested, "rayclusters")) - before in (2, 3)
