@@ -78,7 +78,7 @@ class Api:
                     response = connection.getresponse()
                     raw = response.read()
                 break
-            except (http.client.HTTPException, ConnectionError):  # kept open too long, or the server was started anew
+            except (http.client.HTTPException, ConnectionError, ssl.SSLEOFError):  # kept too long, or started anew
                 self.close()
                 if last_try:
                     raise
