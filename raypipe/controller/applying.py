@@ -123,23 +123,30 @@ class _Stay:
                 change = observer.wait(change, timeout_s=1.0)
                 seen = observer.seen()
                 if seen.error is None:
-                    waiting = _moved_on(objects_in(seen), self.bought, settings, writer)
-                    waiting |= self._emptied(seen, settings, writer, backend, kept) | kept
+                    objects = objects_in(seen)
+                    waiting = _moved_on(objects, self.bought, settings, writer)
+                    waiting |= self._emptied(seen, objects, settings, writer, backend, kept) | kept
                     done = len(self.names) - len(waiting)
                     telling.progress(f"{self.plan.name}: {done} of {len(self.names)} nodes are filled or given back")
                 time.sleep(_PAUSE_S if waiting else 0.0)
         return waiting
 
     def _emptied(
-        self, seen: Observed, settings: Settings, writer: Writer, backend: NodeBackend, kept: dict[str, str]
+        self,
+        seen: Observed,
+        objects: Objects,
+        settings: Settings,
+        writer: Writer,
+        backend: NodeBackend,
+        kept: dict[str, str],
     ) -> dict[str, str]:
         """Take the next steps of marked nodes; what those that are still there wait for, and in `kept` who stays."""
-        there = {one.name for one in leaving_nodes(seen)} & self.marked if self.marked else set()
+        there = {one.name for one in leaving_nodes(objects)} & self.marked if self.marked else set()
         if not there:
             return {}
         (cluster,) = read_paths((), contexts=(seen.context,), observe=lambda _: {seen.context: seen}).clusters
         cluster = dataclasses.replace(cluster, settings=settings)
-        steps, waits = removing.next_steps(cluster, seen, self.plan)
+        steps, waits = removing.next_steps(cluster, objects, self.plan)
         waits += removing.take([one for one in steps if one.node in there], writer, backend)
         kept |= {one.node: f"it is kept after all: {one.why}" for one in steps if isinstance(one, removing.Stop)}
         words = {one.object.rpartition("/")[2]: one.words for one in waits}
@@ -148,15 +155,12 @@ class _Stay:
 
 def _moved_on(objects: Objects, names: frozenset[str], settings: Settings, writer: Writer) -> dict[str, str]:
     """Take the steps that are due; what each node that is not open yet waits for."""
-    ours = {one.name: name for one in machines_of(objects) if (name := _called(one)) in names}
+    machines = {name: one for one in machines_of(objects) if (name := _called(one)) in names}
+    ours = {one.name for one in machines.values()}
     steps = [one for one in binding_steps(objects, settings, datetime.now(UTC)) if one.node in ours]
     taken = {one.step.node: one.words or one.step.words for one in take(steps, writer)}
-    waiting = {}
-    for name in sorted(names):
-        machine = next((one for one in machines_of(objects) if _called(one) == name), None)
-        if (words := _words(machine, taken)) is not None:
-            waiting[name] = words
-    return waiting
+    told = {name: _words(machines.get(name), taken) for name in sorted(names)}
+    return {name: words for name, words in told.items() if words is not None}
 
 
 def _called(machine: Machine) -> str:

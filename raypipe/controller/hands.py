@@ -67,8 +67,9 @@ class ClusterHands:
         """Fill and open the nodes that were bought, and empty those that are being removed."""
         if not any(node.own or node.leaving for node in cluster.nodes):
             return ()
-        filled = binding.take(binding.binding_steps(objects_in(seen), cluster.settings, at), self._writer)
-        steps, waits = removing.next_steps(cluster, seen, plan)
+        objects = objects_in(seen)
+        filled = binding.take(binding.binding_steps(objects, cluster.settings, at), self._writer)
+        steps, waits = removing.next_steps(cluster, objects, plan)
         return (*_filling(filled), *waits, *removing.take(steps, self._writer, self._backend))
 
     def taken(self) -> Sequence[Result]:

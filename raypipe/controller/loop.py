@@ -82,6 +82,7 @@ class Loop:
         self._paused = False
         self._seen: Mapping[str, Observed] = {}
         self._look_took_s = 0.0
+        self._catalog: Catalog  # of the last cycle, whose beginning asks for it
         self.plans: dict[str, FleetPlan] = {}
         self.bell = threading.Event()
 
@@ -102,12 +103,12 @@ class Loop:
         parts = self._parts
         at = self._now()
         self._ask_whether_paused()
+        self._catalog = parts.catalog()
         fleet = self._look()
         seen = {live.name: live for live in self._readable(fleet)}
         parts.telling.observed(at, self._with_facts(fleet), self._seen)
-        catalog = parts.catalog()
         sighted = [live for live in seen.values() if not self._is_blind(live)]
-        self._decide(fleet, sighted, catalog)
+        self._decide(fleet, sighted)
         for live in seen.values():
             self._act(live, at, is_sighted=live in sighted)
         self._remember()
@@ -184,14 +185,13 @@ class Loop:
         return ClusterSnapshot(name=name, context=context, error=seen.error or str(error))
 
     def _take_in(self, fleet: FleetSnapshot) -> None:
-        catalog = self._parts.catalog()
         for cluster in fleet.clusters:
             if not (cluster.error or "").endswith(NOT_READ_YET):
                 self._complain(cluster.name, cluster.error)
             if cluster.error is not None or cluster.context is None:
                 continue
             live = self._lives.get(cluster.name) or self._meet(cluster)
-            live.look(cluster, self._seen[cluster.context], catalog, self._parts.clock())
+            live.look(cluster, self._seen[cluster.context], self._catalog, self._parts.clock())
 
     def _meet(self, cluster: ClusterSnapshot) -> Live:
         """A cluster that is seen for the first time, with what is remembered of it."""
@@ -216,34 +216,34 @@ class Loop:
     def _is_blind(self, live: Live) -> bool:
         return live.is_blind(self._seen[live.context])
 
-    def _decide(self, fleet: FleetSnapshot, lives: Sequence[Live], catalog: Catalog) -> None:
+    def _decide(self, fleet: FleetSnapshot, lives: Sequence[Live]) -> None:
         """Plan what has changed.
 
         What clusters share is planned together, with the others as they were last seen.
         """
-        changed = [live for live in lives if live.wants_plan(catalog)]
+        changed = [live for live in lives if live.wants_plan(self._catalog)]
         if not changed:
             return
         if not _shares(fleet):
-            self._plan(fleet, changed, changed, catalog)
+            self._plan(fleet, changed, changed)
             return
         unknown = [one.name for one in fleet.clusters if one.name not in self._lives]
         if unknown:
             self._complain("fleet", f"nothing is bought under shared limits while {', '.join(unknown)} is not seen")
             return
         self._complain("fleet", None)
-        self._plan(fleet, list(self._lives.values()), lives, catalog)
+        self._plan(fleet, list(self._lives.values()), lives)
 
-    def _plan(self, fleet: FleetSnapshot, asked: Sequence[Live], decided: Sequence[Live], catalog: Catalog) -> None:
+    def _plan(self, fleet: FleetSnapshot, asked: Sequence[Live], decided: Sequence[Live]) -> None:
         """Plan clusters together; where that fails, each alone, so that one does not keep the others waiting."""
-        clusters = tuple(live.asked(catalog) for live in asked)
+        clusters = tuple(live.asked(self._catalog) for live in asked)
         begun = time.monotonic()
         try:
-            plan = self._planned(dataclasses.replace(fleet, clusters=clusters), catalog)
+            plan = self._planned(dataclasses.replace(fleet, clusters=clusters))
         except Exception as error:  # noqa: BLE001 - the control loop: a cluster that cannot be planned waits
             if len(asked) > 1 and not _shares(fleet):
                 for live in asked:
-                    self._plan(fleet, [live], [live], catalog)
+                    self._plan(fleet, [live], [live])
                 return
             for live in decided:
                 live.undecided()
@@ -256,10 +256,10 @@ class Loop:
             self.plans[live.name] = plan
         self._parts.telling.decided(self._now(), plan, time.monotonic() - begun)
 
-    def _planned(self, fleet: FleetSnapshot, catalog: Catalog) -> FleetPlan:
+    def _planned(self, fleet: FleetSnapshot) -> FleetPlan:
         """The plan; what is under way is moved on until it is made."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="plan") as thread:
-            made = thread.submit(self._parts.plan, fleet, catalog)
+            made = thread.submit(self._parts.plan, fleet, self._catalog)
             while not wait([made], timeout=max(MOVE_ON_S, SHARE * self._look_took_s)).done:
                 if self._under_way():
                     self._keep_moving(renews=False)

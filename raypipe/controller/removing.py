@@ -28,7 +28,7 @@ from raypipe.controller.telling import Wait
 from raypipe.disruption.places import Places, by_size
 from raypipe.errors import ClusterError
 from raypipe.manifests.nodes import REMOVING
-from raypipe.manifests.origins import Observed
+from raypipe.manifests.objects import Objects
 from raypipe.manifests.running import Leaving, RunningPod, leaving_nodes, running_pods
 from raypipe.model.actions import Action, ObjectRef
 from raypipe.model.nodes import Fact
@@ -119,21 +119,21 @@ def _marking(metadata: Mapping[str, Any], decision: str) -> list[dict[str, Any]]
 
 
 def next_steps(
-    cluster: ClusterSnapshot, observed: Observed, plan: ClusterPlan | None = None
+    cluster: ClusterSnapshot, objects: Objects, plan: ClusterPlan | None = None
 ) -> tuple[tuple[Step, ...], tuple[Wait, ...]]:
     """What to do now for every node that is being removed, and what is waited for.
 
-    cluster: what was observed, as a snapshot. plan: the last plan of it, whose unplaced pods have nowhere to go.
+    cluster: what was observed, as a snapshot; objects: the same one by one.
+    plan: the last plan of it, whose unplaced pods have nowhere to go.
     """
-    leaving = leaving_nodes(observed)
-    if not leaving:
+    if not any(node.leaving for node in cluster.nodes):
         return (), ()
-    pods = running_pods(observed, cluster.settings)
+    pods = running_pods(objects, cluster.settings)
     places = _places(cluster, pods)
     homeless = _homeless(cluster, plan) if plan is not None else frozenset()
     steps: list[Step] = []
     waits: list[Wait] = []
-    for one in leaving:
+    for one in leaving_nodes(objects):
         there = [pod for pod in pods if pod.node == one.name and not pod.of_node]
         dies = Fact.INTERRUPTED in cluster.facts.get(one.name, ())
         for made in _next(one, there, places, homeless, dies=dies):

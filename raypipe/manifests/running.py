@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from raypipe.manifests.controllers import claim_templates
 from raypipe.manifests.eviction import Eviction
 from raypipe.manifests.keys import Keys
 from raypipe.manifests.live import FINISHED
 from raypipe.manifests.nodes import REMOVING, machines_of
-from raypipe.manifests.objects import KubeObject, Objects, collect
-from raypipe.manifests.origins import LiveSource, Observed
+from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import PodReader, pod_reader
 from raypipe.model.pods import PodSpec
 from raypipe.settings import Settings
@@ -51,10 +48,8 @@ class Leaving:
     deleting: bool
 
 
-def leaving_nodes(observed: Observed) -> list[Leaving]:
-    """Nodes with the mark ``raypipe.io/removing``, in order of name; quick where there is none."""
-    marked = any(_is_marked(one) for one in observed.objects if one.get("kind") == "Node")
-    machines = machines_of(_objects(observed)) if marked else []
+def leaving_nodes(objects: Objects) -> list[Leaving]:
+    """Nodes with the mark ``raypipe.io/removing``, in order of name."""
     return [
         Leaving(
             name=one.name,
@@ -64,14 +59,13 @@ def leaving_nodes(observed: Observed) -> list[Leaving]:
             claim=one.claim.name if one.claim is not None else None,
             deleting=one.deleting,
         )
-        for one in machines
+        for one in machines_of(objects)
         if one.node is not None and one.is_being_removed
     ]
 
 
-def running_pods(observed: Observed, settings: Settings) -> list[RunningPod]:
+def running_pods(objects: Objects, settings: Settings) -> list[RunningPod]:
     """All pods that are not over, in order of namespace and name."""
-    objects = _objects(observed)
     reader, eviction = pod_reader(objects), Eviction(objects, move_local_storage=settings.move_local_storage)
     keys = Keys(objects, reader.selected)
     pods = (one for one in objects.of("Pod") if one.root.plain("status", "phase") not in FINISHED)
@@ -95,14 +89,3 @@ def _running(one: KubeObject, objects: Objects, reader: PodReader, eviction: Evi
         held=eviction.held(one),
         terminating=one.deleting,
     )
-
-
-def _objects(observed: Observed) -> Objects:
-    """What was observed, as objects; what is wrong in them is told where they are read for a plan."""
-    return collect(LiveSource(observed.context, observed.objects).documents())
-
-
-def _is_marked(node: Mapping[str, Any]) -> bool:
-    metadata = node.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    return isinstance(annotations, Mapping) and REMOVING in annotations

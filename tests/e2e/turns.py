@@ -53,9 +53,10 @@ class Turns:
         if plans:
             self._decide(cluster, observed)
         settings = cluster.settings
-        filling = binding.binding_steps(objects_in(observed), settings, datetime.now(UTC))
+        objects = objects_in(observed)
+        filling = binding.binding_steps(objects, settings, datetime.now(UTC))
         binding.take([one for one in filling if one.binds or one.nominated or one.patch], self.writer)
-        steps, waits = removing.next_steps(cluster, observed, self.plan)
+        steps, waits = removing.next_steps(cluster, objects, self.plan)
         waits += removing.take(steps, self.writer, self.backend)
         self.words.update(one.words for one in waits)
         todo = plans and self.plan is not None and bool(self.plan.actions)

@@ -10,6 +10,7 @@ from raypipe.controller.removing import Evict, GiveBack, Stop, mark, next_steps,
 from raypipe.errors import ClusterError
 from raypipe.manifests import read_paths
 from raypipe.manifests.origins import Observed
+from raypipe.manifests.pending import objects_in
 from raypipe.model.actions import Action, ActionKind, ObjectRef
 from raypipe.model.nodes import Fact
 from raypipe.model.plan import ClusterPlan, Unplaced
@@ -67,7 +68,7 @@ def told(*objects: dict[str, Any], facts: dict[str, tuple[Fact, ...]] | None = N
     if facts:
         cluster = ClusterSnapshot(**{name: getattr(cluster, name) for name in cluster.__slots__} | {"facts": facts})
     left = (Unplaced(pods=KEY, count=unplaced, reason="limit"),) if unplaced else ()
-    steps, waits = next_steps(cluster, observed, ClusterPlan(name="prod", unplaced=left))
+    steps, waits = next_steps(cluster, objects_in(observed), ClusterPlan(name="prod", unplaced=left))
     words = []
     for step in steps:
         if isinstance(step, Evict):
