@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, groupby
 from typing import Any
 
-from raypipe.adapters.kubernetes.writing import ConflictError, Writer
+from raypipe.adapters.kubernetes.writing import AT_ONCE, ConflictError, Writer
 from raypipe.adapters.nodes import NodeBackend
 from raypipe.controller.dealing import dealt
 from raypipe.controller.removing import mark
@@ -41,9 +41,6 @@ from raypipe.settings import Settings
 
 _TAINTS = {"NodeClaim": "startupTaints", "Node": "taints"}
 """Where each kind of object keeps the taints that its node starts with; a group's nodes have those of the group."""
-
-AT_ONCE = 8
-"""Objects that are made side by side."""
 
 
 def carry_out(

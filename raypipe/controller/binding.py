@@ -26,22 +26,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from raypipe.adapters.kubernetes.writing import ConflictError, Writer
+from raypipe.adapters.kubernetes.writing import AT_ONCE, ConflictError, Writer
 from raypipe.controller.surroundings import Surroundings
 from raypipe.errors import ClusterError
-from raypipe.manifests.nodes import CORDONED, REMOVING, STARTING, UNREGISTERED, Machine, machines_of
+from raypipe.manifests.nodes import CORDONED, STARTING, UNREGISTERED, Machine, machines_of
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.requirements import NODE_NAME
-from raypipe.model.actions import ObjectRef
+from raypipe.model.actions import DECISION, REMOVING, ObjectRef
 from raypipe.model.meant import MEANT_PODS, NOBODY
 from raypipe.model.pods import PodSpec
 from raypipe.model.resources import Resources, fits, minus
 from raypipe.planner.patches import Change, Operation, annotation_change, json_patch
 from raypipe.settings import Settings
-
-DECISION = "raypipe.io/decision"
-AT_ONCE = 8
-"""Nodes that are filled side by side: an API server binds a few hundred pods a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
-from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError
+from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError, Sender
+from raypipe.adapters.kubernetes.writing import MERGE
 from raypipe.errors import InputError, OutputError, Problem
 
 PAUSED = "paused.json"
@@ -33,14 +34,6 @@ class Durable(Protocol):
 
     def delete(self, name: str) -> None:
         """Forget the text; nothing happens where there is none."""
-
-
-class Sender(Protocol):
-    """What a ConfigMap needs of an API server."""
-
-    def get(self, path: str) -> Any: ...
-
-    def send(self, method: str, path: str, body: object = None, *, content_type: str = "application/json") -> Any: ...
 
 
 def memory_name(cluster: str) -> str:
@@ -133,9 +126,8 @@ class ConfigMap:
         self._patch({name: None})
 
     def _patch(self, data: dict[str, str | None]) -> None:
-        content_type = "application/merge-patch+json"
         try:
-            self._server.send("PATCH", self._path, {"data": data}, content_type=content_type)
+            self._server.send("PATCH", self._path, {"data": data}, content_type=MERGE)
         except RefusedError as error:
             if error.status != NOT_FOUND:
                 raise

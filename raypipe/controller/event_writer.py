@@ -12,20 +12,19 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError
+from raypipe.adapters.kubernetes.server import CONFLICT, NOT_FOUND, RefusedError, Sender
+from raypipe.adapters.kubernetes.writing import MERGE
 from raypipe.controller.telling import micro_time
 from raypipe.errors import ClusterError
 
 REPORTER = "raypipe"
-CONFLICT = 409
 SERIES_S = 60
 SPACING_S = 10
 KEPT_S = 3_600
 """How long the API server keeps an Event unless it is told otherwise, and so how long one is worth remembering."""
 LONGEST_NOTE = 1_024
-MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +58,6 @@ class Said:
     def path(self) -> str:
         """Where Events like it are kept; those about objects without a namespace are in `default`."""
         return f"/apis/events.k8s.io/v1/namespaces/{self.subject.namespace or 'default'}/events"
-
-
-class Sender(Protocol):
-    """What an Event needs of an API server."""
-
-    def get(self, path: str) -> Any: ...
-
-    def send(self, method: str, path: str, body: object = None, *, content_type: str = "application/json") -> Any: ...
 
 
 @dataclass(slots=True)

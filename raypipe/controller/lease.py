@@ -15,26 +15,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError
+from raypipe.adapters.kubernetes.server import CONFLICT, NOT_FOUND, RefusedError, Sender
 from raypipe.controller.telling import micro_time
 from raypipe.errors import ClusterError
 
 NAME, NAMESPACE = "raypipe", "default"
 PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-CONFLICT = 409
 HELD_FRACTION = 2 / 3
 RENEWALS = 5
 """Renewals a duration."""
-
-
-class Sender(Protocol):
-    """What a Lease needs of an API server."""
-
-    def get(self, path: str) -> Any: ...
-
-    def send(self, method: str, path: str, body: object = None, *, again: bool = True) -> Any: ...
 
 
 def identity() -> str:

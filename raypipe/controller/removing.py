@@ -27,10 +27,9 @@ from raypipe.adapters.nodes import NodeBackend
 from raypipe.controller.telling import Wait
 from raypipe.disruption.places import Places, by_size
 from raypipe.errors import ClusterError
-from raypipe.manifests.nodes import REMOVING
 from raypipe.manifests.objects import Objects
 from raypipe.manifests.running import Leaving, RunningPod, leaving_nodes, running_pods
-from raypipe.model.actions import Action, ObjectRef
+from raypipe.model.actions import REMOVING, Action, ObjectRef
 from raypipe.model.nodes import Fact
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.pods import BUDGET

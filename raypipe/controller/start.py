@@ -14,6 +14,7 @@ from typing import Any
 
 from raypipe import api, state
 from raypipe.adapters.kubernetes import Server
+from raypipe.adapters.kubernetes.contexts import IN_CLUSTER
 from raypipe.adapters.kubernetes.server import Patience
 from raypipe.adapters.nodes.chosen import backend_called
 from raypipe.adapters.nodes.node_groups import look_at_groups
@@ -35,7 +36,6 @@ from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 from raypipe.model.status import Status
 from raypipe.settings import Settings
 
-IN_CLUSTER = "in-cluster"
 SAVED_S = 10.0
 """Seconds after which a status is written again though only the hour has changed."""
 

@@ -15,10 +15,8 @@ from datetime import datetime
 
 from raypipe.disruption.blockers import by_node, is_empty
 from raypipe.disruption.under_use import is_under_used
-from raypipe.model.nodes import Fact, Node
+from raypipe.model.nodes import BEING_DELETED, Fact, Node
 from raypipe.model.snapshot import ClusterSnapshot
-
-BEING_DELETED = "being deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.manifests.nodes import CORDONED, REMOVING, STARTING
+from raypipe.manifests.nodes import CORDONED, STARTING
+from raypipe.model.actions import REMOVING
 from raypipe.model.nodes import Unavailable
 from raypipe.model.requirements import CAPACITY_TYPE, INSTANCE_TYPE, OWN_CLUSTER, ZONE
 

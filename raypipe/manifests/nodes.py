@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from raypipe.manifests.fields import Field
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.requirements import NODE_NAME, requirements, taints
+from raypipe.model.actions import REMOVING
 from raypipe.model.meant import MEANT_PODS
-from raypipe.model.nodes import Node
+from raypipe.model.nodes import BEING_DELETED, Node
 from raypipe.model.requirements import HOSTNAME, OWN_CLUSTER, Operator, Taint
 from raypipe.model.resources import Resources
 
 STARTING = "raypipe.io/starting"
 CORDONED = "raypipe.io/cordoned"
-REMOVING = "raypipe.io/removing"
-"""Annotation of a node that raypipe is emptying in order to give it back: the id of the decision."""
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _UP = "Initialized"
@@ -193,7 +192,7 @@ def _is_cordoned_by_us(machine: Machine) -> bool:
 
 def _why_closed(machine: Machine) -> str:
     if machine.deleting:
-        return "being deleted"
+        return BEING_DELETED
     if machine.is_being_removed:
         return "being removed"
     if machine.is_orphaned:

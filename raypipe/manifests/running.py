@@ -8,9 +8,10 @@ from raypipe.manifests.controllers import claim_templates
 from raypipe.manifests.eviction import Eviction
 from raypipe.manifests.keys import Keys
 from raypipe.manifests.live import FINISHED
-from raypipe.manifests.nodes import REMOVING, machines_of
+from raypipe.manifests.nodes import machines_of
 from raypipe.manifests.objects import KubeObject, Objects
 from raypipe.manifests.pods import PodReader, pod_reader
+from raypipe.model.actions import REMOVING
 from raypipe.model.pods import PodSpec
 from raypipe.settings import Settings
 

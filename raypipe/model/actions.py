@@ -26,6 +26,12 @@ class ActionKind(StrEnum):
     EVICT_POD = "EvictPod"
 
 
+DECISION = "raypipe.io/decision"
+"""Annotation of what was bought: the id of the decision."""
+
+REMOVING = "raypipe.io/removing"
+"""Annotation of a node that raypipe is emptying in order to give it back: the id of the decision."""
+
 GROUP_ACTIONS = (ActionKind.SCALE_WORKER_GROUP, ActionKind.BOUND_WORKER_GROUP)
 """Actions that write to ``workerGroupSpecs``."""
 

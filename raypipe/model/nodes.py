@@ -87,6 +87,10 @@ class Offering:
         return (self.instance_type, self.zone, self.capacity_type, self.pool or "", self.gpu_slices)
 
 
+BEING_DELETED = "being deleted"
+"""Why a node is closed that somebody has deleted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A node that exists.

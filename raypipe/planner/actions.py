@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
+from raypipe.model.actions import REMOVING, Action, ActionKind, ObjectRef, action_id
 from raypipe.model.plan import Note, PlannedNode, Scope, Unplaced
 from raypipe.model.workloads import RayObject
 from raypipe.planner.decide import Decision, Removed
@@ -18,9 +18,6 @@ from raypipe.planner.purchases import purchases
 from raypipe.planner.refusals import gang_is_out
 from raypipe.planner.writes import group_actions
 from raypipe.quantities import usd
-
-REMOVING = "raypipe.io/removing"
-"""On a node that is being emptied: the id of the decision."""
 
 SUSPENDED_BY = "raypipe.io/suspended-by"
 _SUSPEND = {"RayJob": ActionKind.SUSPEND_RAY_JOB, "RayCluster": ActionKind.SUSPEND_RAY_CLUSTER}

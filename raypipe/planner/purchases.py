@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from raypipe.model.actions import Action, ActionKind, ObjectRef, action_id
+from raypipe.model.actions import DECISION, Action, ActionKind, ObjectRef, action_id
 from raypipe.model.meant import MEANT_PODS, meant_text
 from raypipe.model.nodes import KWOK, NODE_GROUPS, Buyable, Offering
 from raypipe.model.plan import PlannedNode
@@ -105,7 +105,7 @@ def _bought(
     labels = {OWN_CLUSTER: decision.cluster.name}
     if node.pool is not None:
         labels[NODEPOOL] = node.pool
-    annotations = {"raypipe.io/decision": decision.decision_id, MEANT_PODS: meant_text(node.added)}
+    annotations = {DECISION: decision.decision_id, MEANT_PODS: meant_text(node.added)}
     why = f"{sum(node.added.values())} pods have no place" if node.added else "nodes on standby are short of one"
     return Action(
         id=action_id(decision.decision_id, ActionKind.BUY_NODE, target),

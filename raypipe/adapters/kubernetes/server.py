@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 import urllib3
@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError
 from raypipe.adapters.kubernetes.contexts import configuration_of
 from raypipe.errors import ClusterError
 
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY = 401, 403, 404, 410, 429
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE, INVALID, TOO_MANY = 401, 403, 404, 409, 410, 422, 429
 _STARTING = 500
 type Query = Mapping[str, str | int]
 
@@ -81,6 +81,16 @@ class _Request:
     query: Query
     payload: bytes | None = None
     content_type: str = JSON
+
+
+class Sender(Protocol):
+    """What those who keep one small object at an API server need of it. `Server` is one."""
+
+    def get(self, path: str) -> Any: ...
+
+    def send(
+        self, method: str, path: str, body: object = None, *, content_type: str = JSON, again: bool = True
+    ) -> Any: ...
 
 
 class Server:

@@ -18,16 +18,18 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from raypipe.adapters.kubernetes.conflicts import failed_test
-from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError, Server
+from raypipe.adapters.kubernetes.server import CONFLICT, INVALID, NOT_FOUND, RefusedError, Server
 from raypipe.errors import ClusterError
 from raypipe.model.actions import API_VERSIONS, ObjectRef
 
 FIELD_MANAGER: Final = "raypipe"
-CONFLICT, INVALID = 409, 422
 MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 ALREADY_EXISTS: Final = "AlreadyExists"
+
+AT_ONCE: Final = 8
+"""Writes side by side: an API server takes a few hundred a second, each of which takes it some hundredths."""
 
 type Object = Mapping[str, Any]
 

@@ -8,10 +8,8 @@ from typing import Any, Protocol
 from raypipe.adapters.kubernetes.server import RefusedError
 from raypipe.adapters.kubernetes.writing import ALREADY_EXISTS, Writer
 from raypipe.errors import ClusterError
-from raypipe.model.actions import Action, ObjectRef
+from raypipe.model.actions import DECISION, Action, ObjectRef
 from raypipe.model.nodes import Buyable
-
-DECISION = "raypipe.io/decision"
 
 
 class NodeBackend(Protocol):
