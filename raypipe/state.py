@@ -63,10 +63,14 @@ def _note(cluster: str, why: str) -> Note:
 def write_state(folder: Path, pools: Mapping[str, Pool]) -> None:
     """Save the pools of a plan for the next run; OutputError where that cannot be done."""
     for cluster, pool in pools.items():
-        path = pool_path(folder, cluster)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-        try:
-            beside.write_text(pool.to_json(), encoding="utf-8")
-            beside.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path}: {error.strerror or 'cannot be written'}") from None
+        replace_file(pool_path(folder, cluster), pool.to_json().encode())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file whole, so that whoever is interrupted leaves the old one; OutputError where that is impossible."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or 'cannot be written'}") from None

@@ -6,7 +6,6 @@ replaced whole. ``paused.json`` alone is written by somebody else (``raypipe pau
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from raypipe.adapters.kubernetes.server import NOT_FOUND, RefusedError, Sender
 from raypipe.adapters.kubernetes.writing import MERGE
 from raypipe.errors import InputError, OutputError, Problem
+from raypipe.state import replace_file
 
 PAUSED = "paused.json"
 STATUS = "status.json"
@@ -81,13 +81,7 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file whole."""
-        path = self.folder / name
-        beside = path.with_name(f"{name}.{os.getpid()}.new")
-        try:
-            beside.write_bytes(data)
-            beside.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path}: {error.strerror or 'cannot be written'}") from None
+        replace_file(self.folder / name, data)
 
     def delete(self, name: str) -> None:
         """Delete the file."""
