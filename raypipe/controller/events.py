@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from raypipe.controller.event_writer import Said, Subject
@@ -164,7 +165,10 @@ def _subjects(seen: Observed | None, keys: set[str]) -> dict[str, Subject]:
 
 
 class LateEvents:
-    """Writes Events of several clusters by a thread of its own; clusters that `writer_of` has no writer for, not."""
+    """Writes Events of several clusters by a thread of its own; clusters that `writer_of` has no writer for, not.
+
+    `writer_of` is asked by that thread: to find a cluster's credentials may take a while.
+    """
 
     def __init__(
         self, writer_of: Callable[[str], Callable[[Said, datetime], None] | None], later: Callable[..., None]
@@ -174,6 +178,9 @@ class LateEvents:
 
     def __call__(self, context: str, said: Said, at: datetime) -> None:
         """Write it soon."""
+        self._later(partial(self._write, context, said, at))
+
+    def _write(self, context: str, said: Said, at: datetime) -> None:
         write = self._writer_of(context)
         if write is not None:
-            self._later(lambda: write(said, at))
+            write(said, at)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +18,7 @@ from raypipe.controller.audit import Audit, audit_file
 from raypipe.controller.durable import PAUSED, Durable, Folder
 from raypipe.controller.endpoints import Endpoints
 from raypipe.controller.event_writer import EventWriter, Said
-from raypipe.controller.events import Events
+from raypipe.controller.events import Events, LateEvents
 from raypipe.controller.health import Health
 from raypipe.controller.later import Later
 from raypipe.controller.lease import identity
@@ -55,7 +54,9 @@ def serve(options: Options, outside: Outside, *, once: bool = False) -> int:
             told += [metrics, health]
             stack.enter_context(Endpoints(outside.listen, metrics, health))
         if options.acts:
-            told.append(Events(stack.enter_context(_Speaking(outside.complain))))
+            writers, later = stack.enter_context(_Writers(outside.complain)), Later()
+            stack.callback(later.close)  # first of the two: what is left is written
+            told.append(Events(LateEvents(writers.of, later)))
         loop = stack.enter_context(started(options, Everybody(*told), outside.complain, outside.say))
         stack.enter_context(_ending(stop, loop))
         if once:
@@ -69,12 +70,11 @@ def serve(options: Options, outside: Outside, *, once: bool = False) -> int:
         return UNPLACED if any(plan.unplaced for plan in loop.plans.values()) else DONE
 
 
-class _Speaking:
-    """Writes Events, a little later and by connections of their own, so that nobody waits for them."""
+class _Writers:
+    """Who writes the Events of each cluster, by connections of their own."""
 
     def __init__(self, complain: Callable[[str], None]) -> None:
         self._complain, self._instance = complain, identity()
-        self._later = Later()
         self._writers: dict[str, EventWriter] = {}
         self._servers: list[Server] = []
 
@@ -82,26 +82,20 @@ class _Speaking:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._later.close()
         for server in self._servers:
             server.close()
 
-    def __call__(self, context: str, said: Said, at: datetime) -> None:
-        """Write an Event in the cluster of this context."""
-        self._later(partial(self._say, context, said, at))
-
-    def _say(self, context: str, said: Said, at: datetime) -> None:
-        try:
-            self._writer(context).say(said, at)
-        except ClusterError as error:
-            self._complain(f"an Event was not written: {error}")
-
-    def _writer(self, context: str) -> EventWriter:
+    def of(self, context: str) -> Callable[[Said, datetime], None] | None:
+        """Who writes in the cluster of this context, None where it cannot be reached."""
         if context not in self._writers:
-            server = Server(context)
+            try:
+                server = Server(context)
+            except ClusterError as error:
+                self._complain(f"an Event was not written: {error}")
+                return None
             self._servers.append(server)
             self._writers[context] = EventWriter(server, self._instance, self._complain)
-        return self._writers[context]
+        return self._writers[context].say
 
 
 @contextmanager
