@@ -80,17 +80,11 @@ def read(
         region=region,
         strict=strict,
     )
-    return dataclasses.replace(_with_groups(fleet, seen), observed_at=_now()) if seen else fleet
+    if not seen:
+        return fleet
+    from raypipe.adapters.nodes.node_groups import with_all_groups
 
-
-def _with_groups(fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> FleetSnapshot:
-    """The fleet with the node groups of the clusters that grow such groups."""
-    from raypipe.adapters.nodes.node_groups import look_at_groups
-
-    clusters = tuple(
-        one if (there := seen.get(one.context or "")) is None else look_at_groups(one, there) for one in fleet.clusters
-    )
-    return dataclasses.replace(fleet, clusters=clusters)
+    return dataclasses.replace(with_all_groups(fleet, seen), observed_at=_now())
 
 
 def _look(seen: dict[str, Observed], contexts: Sequence[str]) -> Mapping[str, Observed]:

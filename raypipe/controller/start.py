@@ -17,7 +17,7 @@ from raypipe.adapters.kubernetes import Server
 from raypipe.adapters.kubernetes.contexts import IN_CLUSTER
 from raypipe.adapters.kubernetes.server import Patience
 from raypipe.adapters.nodes.chosen import backend_called
-from raypipe.adapters.nodes.node_groups import look_at_groups
+from raypipe.adapters.nodes.node_groups import with_all_groups
 from raypipe.catalog import Catalog
 from raypipe.controller.durable import STATUS, ConfigMap, Durable, Folder, Nowhere, config_map_named
 from raypipe.controller.hands import ClusterHands, Hands
@@ -154,11 +154,7 @@ class _Reader:
             raise InputError(
                 [Problem(field=f"clusters {name}", found="no context", expected=expected) for name in dead]
             )
-        clusters = (
-            look_at_groups(one, seen[one.context]) if one.context is not None and one.context in seen else one
-            for one in fleet.clusters
-        )
-        fleet = dataclasses.replace(fleet, clusters=tuple(clusters))
+        fleet = with_all_groups(fleet, seen)
         folder = folder_of(options.state)
         if self._is_first and folder is not None:
             self._is_first = False

@@ -35,6 +35,21 @@ class NodeBackend(Protocol):
         """Let a node go that holds no pods to wait for; `claim`: its NodeClaim. Whether there was anything to do."""
 
 
+class ObjectMaker:
+    """What the ways have in common for which a node is bought by making an object of its name."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+
+    def buyable(self) -> None:
+        """Every offering: what is sold out shows when it is bought."""
+
+    def buy(self, action: Action, one: Mapping[str, Any]) -> str:
+        """Make the object."""
+        del action
+        return create_once(self.writer, one)
+
+
 class TakenNameError(ClusterError):
     """An object of this name is there, and this decision has not made it."""
 

@@ -22,7 +22,7 @@ from raypipe.manifests.origins import Observed
 from raypipe.model.actions import Action
 from raypipe.model.nodes import NODE_GROUPS, Buyable, Node
 from raypipe.model.requirements import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, ZONE
-from raypipe.model.snapshot import ClusterSnapshot
+from raypipe.model.snapshot import ClusterSnapshot, FleetSnapshot
 
 COMING = "/coming-"
 """Between the name of a group and the number of a node that has no instance yet."""
@@ -132,6 +132,15 @@ def look_at_groups(
         return with_groups(cluster, seen, groups_of(cluster.region).found(cluster.name))
     except ClusterError as error:
         return ClusterSnapshot(name=cluster.name, context=cluster.context, error=f"{cluster.name}: {error}")
+
+
+def with_all_groups(fleet: FleetSnapshot, seen: Mapping[str, Observed]) -> FleetSnapshot:
+    """The fleet with the groups of those of its clusters that were seen, by context."""
+    clusters = (
+        look_at_groups(one, seen[one.context]) if one.context is not None and one.context in seen else one
+        for one in fleet.clusters
+    )
+    return replace(fleet, clusters=tuple(clusters))
 
 
 def with_groups(cluster: ClusterSnapshot, seen: Observed, found: Found) -> ClusterSnapshot:
