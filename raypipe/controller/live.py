@@ -173,10 +173,6 @@ def _is_awaited(action: Action) -> bool:
     return action.kind is ActionKind.BUY_NODE and action.object.kind in _AWAITED
 
 
-def _time(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
-
-
 def names(lives: Iterable[Live]) -> str:
     """The clusters' names, for a sentence."""
     return ", ".join(sorted(live.name for live in lives))

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from raypipe.model.plan import ClusterPlan
 from raypipe.model.results import Outcome, Result
+from raypipe.report.amounts import counted
 
 
 def render_actions(plan: ClusterPlan) -> str:
     """One line on the cluster and its cost, one an action with its reason."""
     cost = f"${plan.usd_per_hour.before:.3f}/h now, ${plan.usd_per_hour.after:.3f}/h after"
-    head = f"{plan.name}   context {plan.context} · {_count(len(plan.actions), 'action')} · {cost}\n"
+    head = f"{plan.name}   context {plan.context} · {counted(len(plan.actions), 'action')} · {cost}\n"
     if plan.error is not None:
         return f"{plan.name}   nothing to do: it could not be planned: {plan.error}\n"
     if plan.stale:
@@ -32,7 +33,3 @@ def render_results(plan: ClusterPlan, results: Sequence[Result], waiting: Mappin
     ]
     lines += [f"  not in use {name}: {words}" for name, words in waiting.items()]
     return "\n".join(lines) + "\n"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
