@@ -18,7 +18,6 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +33,7 @@ from raypipe.manifests.pending import objects_in, planned_pods
 from raypipe.model.plan import ClusterPlan
 from raypipe.settings import Settings
 from tests.benchmark.command import COMMAND, child_environment
+from tests.benchmark.rigs import scratch_rig
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster, Wanted
 from tests.e2e.instance_types import sold_on_aws
@@ -41,7 +41,6 @@ from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.kuberay import ray_cluster
 from tests.e2e.objects import daemon_set, deployment
 from tests.e2e.processes import until
-from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
 from tests.e2e.stages import Stages
 
@@ -242,17 +241,9 @@ def main() -> int:
     rows = parser.parse_args().rows.split(",")
     if unknown := set(rows) - set(ROWS):
         parser.error(f"--rows: {', '.join(sorted(unknown))}: expected any of {', '.join(ROWS)}")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            rig = Rig(Path(folder), Programs(lambda line: print(line, file=sys.stderr, flush=True)))
-        except UnavailableError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            return 0
-        try:
-            good = [ROWS[name](rig) for name in rows]  # a row that missed its goal keeps no other from being shown
-            return 0 if all(good) else 1
-        finally:
-            rig.end()
+    with scratch_rig() as (rig, _):
+        good = [ROWS[name](rig) for name in rows]  # a row that missed its goal keeps no other from being shown
+        return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,11 +37,11 @@ from raypipe.quantities import NANOS_PER_USD
 from tests.benchmark.command import COMMAND, child_environment
 from tests.benchmark.command import run as run_command
 from tests.benchmark.instances import fleet, instance, write
+from tests.benchmark.rigs import scratch_rig
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster, Wanted
 from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.processes import until
-from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
 
 CMRT = ("c", "m", "r", "t")
@@ -328,19 +327,11 @@ def main() -> int:
     if unknown := set(rows) - set(ROWS):
         parser.error(f"--rows: {', '.join(sorted(unknown))}: expected any of {', '.join(ROWS)}")
     good = True
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            rig = Rig(Path(folder), Programs(lambda line: print(line, file=sys.stderr, flush=True)))
-        except UnavailableError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            return 0
-        try:
-            print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores", flush=True)
-            for name in rows:
-                (scratch := Path(folder) / name).mkdir()
-                good &= ROWS[name](rig, scratch, arguments)
-        finally:
-            rig.end()
+    with scratch_rig() as (rig, folder):
+        print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores", flush=True)
+        for name in rows:
+            (scratch := folder / name).mkdir()
+            good &= ROWS[name](rig, scratch, arguments)
     return 0 if good else 1
 
 

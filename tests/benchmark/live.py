@@ -14,21 +14,19 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from raypipe.adapters.kubernetes import Observer, Server, look
 from raypipe.manifests import read_paths
 from raypipe.manifests.origins import Observed
 from tests.benchmark.command import child_environment
+from tests.benchmark.rigs import scratch_rig
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import deployment, node
 from tests.e2e.processes import until
-from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
 
 CONTEXT = "live"
@@ -173,24 +171,16 @@ def main() -> int:
         print(json.dumps(asdict(measure(asked.measure))))
         return 0
     good = True
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            rig = Rig(Path(folder), Programs(lambda line: print(line, file=sys.stderr, flush=True)))
-        except UnavailableError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            return 0
-        try:
-            cluster = filled(rig, asked.pods)
-            environment = {**child_environment(), "KUBECONFIG": str(cluster.kubeconfig)}
-            print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores\n{HEADER}")
-            for way in WAYS:
-                command = [sys.executable, "-m", "tests.benchmark.live", "--measure", way]
-                child = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                figures = Figures(**json.loads(child.stdout))
-                print(figures.line(way), flush=True)
-                good &= figures.verdict == "ok"
-        finally:
-            rig.end()
+    with scratch_rig() as (rig, _):
+        cluster = filled(rig, asked.pods)
+        environment = {**child_environment(), "KUBECONFIG": str(cluster.kubeconfig)}
+        print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores\n{HEADER}")
+        for way in WAYS:
+            command = [sys.executable, "-m", "tests.benchmark.live", "--measure", way]
+            child = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            figures = Figures(**json.loads(child.stdout))
+            print(figures.line(way), flush=True)
+            good &= figures.verdict == "ok"
     return 0 if good else 1
 
 

@@ -16,7 +16,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import raypipe
+from tests.benchmark.rigs import scratch_rig
 from tests.e2e.cluster import Cluster, Wanted
 from tests.e2e.instance_types import sold_on_aws
 from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.objects import deployment
 from tests.e2e.processes import until
-from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
 from tests.e2e.running import USER, ZONES, RunningLoop, claims, fleet_file, kubeconfig_of, unhappy
 from tests.e2e.stages import Stages
@@ -195,19 +194,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rows", default=",".join(ROWS), help="rows, with commas between")
     names = parser.parse_args(arguments).rows.split(",")
     missed = False
-    with tempfile.TemporaryDirectory(prefix="raypipe-loop-") as folder:
-        try:
-            rig = Rig(Path(folder), Programs(lambda line: print(line, file=sys.stderr)))
-        except UnavailableError as error:
-            print(f"not measured: {error}", file=sys.stderr)
-            return 2
-        try:
-            for name in names:
-                found = ROWS[name](rig, Path(folder))
-                missed |= bool(found["missed"])
-                print(f"{name:8} {json.dumps(found)}", flush=True)
-        finally:
-            rig.end()
+    with scratch_rig(unavailable=2) as (rig, folder):
+        for name in names:
+            found = ROWS[name](rig, folder)
+            missed |= bool(found["missed"])
+            print(f"{name:8} {json.dumps(found)}", flush=True)
     return int(missed)
 
 

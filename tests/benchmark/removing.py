@@ -15,7 +15,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,30 +25,18 @@ from raypipe.adapters.kubernetes import Server, Writer
 from raypipe.adapters.nodes import Kwok
 from raypipe.model.plan import Scope
 from raypipe.settings import Settings
+from tests.benchmark.rigs import scratch_rig
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import NOTICE, RECLAIM, deployment, is_ready
 from tests.e2e.processes import until
-from tests.e2e.programs import Programs, UnavailableError
 from tests.e2e.rig import Rig
+from tests.e2e.running import fleet_file
 from tests.e2e.turns import Turns
 
 MOST_OF_SCRATCH = 1.05
 LEFT = 0.3
 SIZES = (("250m", "512Mi"), ("500m", "2Gi"), ("1", "2Gi"), ("1500m", "3Gi"), ("2", "6Gi"))
-FLEET = """
-apiVersion: raypipe.io/v1
-kind: Fleet
-clusters:
-- name: {name}
-  context: {name}
-  provider: aws
-  region: us-east-1
-  zones: [us-east-1a, us-east-1b]
-  capacityTypes: [{capacity_type}]
-  requirements: [{{key: node.kubernetes.io/instance-type, operator: In, values: [{kinds}]}}]
-  nodes: kwok
-"""
 
 type Figures = dict[str, Any]
 
@@ -155,8 +142,7 @@ def begun(
     """A new cluster, and the loop that tends it."""
     cluster = rig.start(name)
     os.environ["KUBECONFIG"] = str(rig.kubeconfig([cluster]))
-    path = folder / f"{name}.yaml"
-    path.write_text(FLEET.format(name=name, kinds=kinds, capacity_type=capacity_type), encoding="utf-8")
+    path = fleet_file(folder / f"{name}.yaml", [name], [capacity_type], nodes="kwok", types=kinds.split(", "))
     writer = Writer(Server(name))
     catalog = raypipe.load_catalog()
     return cluster, Turns(
@@ -191,19 +177,12 @@ def main() -> int:
     parser.add_argument("--rows", default=",".join(ROWS), help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            rig = Rig(Path(folder), Programs(lambda line: print(line, file=sys.stderr, flush=True)))
-        except UnavailableError as error:
-            raise SystemExit(str(error)) from None
-        try:
-            missed = False
-            for row in given.rows.split(","):
-                found = ROWS[row](rig, Path(folder), given.seed)
-                missed |= found.pop("missed")
-                print(row, json.dumps(found), flush=True)
-        finally:
-            rig.end()
+    missed = False
+    with scratch_rig(unavailable=1) as (rig, folder):
+        for row in given.rows.split(","):
+            found = ROWS[row](rig, folder, given.seed)
+            missed |= found.pop("missed")
+            print(row, json.dumps(found), flush=True)
     return int(missed)
 
 
