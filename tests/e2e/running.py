@@ -29,9 +29,17 @@ def fleet_file(
     path: Path,
     contexts: Sequence[str],
     capacity_types: Sequence[str] = ("spot", "on-demand"),
+    *,
+    nodes: str = "karpenter",
+    types: Sequence[str] = (),
+    limits: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Path:
-    """A fleet of live clusters that buy NodeClaims of Karpenter's simulated provider."""
+    """A fleet of live clusters that buy, as a rule, NodeClaims of Karpenter's simulated provider; types: only these.
+
+    limits: of each cluster.
+    """
+    only = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": list(types)}
     clusters = [
         {
             "name": context,
@@ -40,7 +48,9 @@ def fleet_file(
             "region": "us-east-1",
             "zones": list(ZONES),
             "capacityTypes": list(capacity_types),
-            "nodes": "karpenter",
+            "requirements": [only] if types else [],
+            "limits": dict(limits or {}),
+            "nodes": nodes,
             "nodeClass": {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"},
         }
         for context in contexts

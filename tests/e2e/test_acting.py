@@ -31,21 +31,10 @@ from tests.e2e.objects import condition, daemon_set, deployment
 from tests.e2e.objects import node as machine
 from tests.e2e.processes import until
 from tests.e2e.rig import Rig
+from tests.e2e.running import fleet_file
 
 pytestmark = pytest.mark.usefixtures("clean")
 
-FLEET = """
-apiVersion: raypipe.io/v1
-kind: Fleet
-clusters:
-- name: {name}
-  context: {name}
-  provider: aws
-  region: us-east-1
-  zones: [us-east-1a, us-east-1b]
-  nodes: {nodes}
-  nodeClass: {{group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}}
-"""
 DEFAULT = Settings()
 ASKED = ("node.kubernetes.io/instance-type", "topology.kubernetes.io/zone", "karpenter.sh/capacity-type")
 
@@ -53,10 +42,8 @@ ASKED = ("node.kubernetes.io/instance-type", "topology.kubernetes.io/zone", "kar
 @pytest.fixture
 def fleet(rig: Rig, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("KUBECONFIG", str(rig.kubeconfig([cluster])))
-    path = tmp_path / "fleet.yaml"
-    path.write_text(FLEET.format(name=cluster.name, nodes="karpenter"), encoding="utf-8")
     cluster.api.apply(NODE_CLASS)
-    return path
+    return fleet_file(tmp_path / "fleet.yaml", [cluster.name])
 
 
 @pytest.fixture
@@ -191,7 +178,7 @@ def test_the_command_stays_until_all_pods_are_bound_and_twice_is_once(
 def test_where_others_buy_the_objects_are_shown_and_nothing_is_made(
     cluster: Cluster, fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fleet.write_text(FLEET.format(name=cluster.name, nodes="print"), encoding="utf-8")
+    fleet_file(fleet, [cluster.name], nodes="print")
     cluster.api.create(deployment("web", 1, cpu="700m"))
     waiting(cluster, 1)
     saved = tmp_path / "plan.json"
@@ -241,7 +228,7 @@ def pods_on_claims(cluster: Cluster) -> dict[str, dict[str, int]]:
 
 
 def test_simulated_nodes_are_what_the_plan_says_of_them(cluster: Cluster, fleet: Path, writer: Writer) -> None:
-    fleet.write_text(FLEET.format(name=cluster.name, nodes="kwok"), encoding="utf-8")
+    fleet_file(fleet, [cluster.name], nodes="kwok")
     cluster.api.create(daemon_set("agent"), deployment("web", 3, cpu="700m"), deployment("gpu", 1, cpu="3"))
     waiting(cluster, 4)
     plan = planned(fleet)
@@ -266,7 +253,7 @@ def test_a_gang_is_suspended_unless_a_person_has_written_or_it_runs_and_he_is_na
     cluster.api.create(job)
     waiting(cluster, 3)
     free = fleet.read_text()
-    fleet.write_text(free + "  limits: {nodes: '0'}\n")
+    fleet_file(fleet, [cluster.name], limits={"nodes": "0"})
     plan = planned(fleet)
     cluster.api.apply({**job, "spec": {**job["spec"], "suspend": True}}, manager="alice")
     (skipped,) = carry_out(plan, writer, Karpenter(writer))

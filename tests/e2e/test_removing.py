@@ -18,24 +18,11 @@ from tests.e2e.karpenter import NODE_CLASS
 from tests.e2e.objects import NOTICE, PULL, RECLAIM, daemon_set, deployment, is_ready
 from tests.e2e.processes import until
 from tests.e2e.rig import Rig
+from tests.e2e.running import fleet_file
 from tests.e2e.turns import Turns
 
 pytestmark = pytest.mark.usefixtures("clean")
 
-FLEET = """
-apiVersion: raypipe.io/v1
-kind: Fleet
-clusters:
-- name: {name}
-  context: {name}
-  provider: aws
-  region: us-east-1
-  zones: [us-east-1a, us-east-1b]
-  capacityTypes: [on-demand]
-  requirements: [{{key: node.kubernetes.io/instance-type, operator: In, values: [m5.xlarge]}}]
-  nodes: {nodes}
-  nodeClass: {{group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}}
-"""
 MOVE = Settings(consolidate=True, max_removed_fraction=0.34)
 
 
@@ -48,8 +35,7 @@ def writer(rig: Rig, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def turns(cluster: Cluster, folder: Path, writer: Writer, settings: Settings, nodes: str = "kwok") -> Turns:
-    path = folder / "fleet.yaml"
-    path.write_text(FLEET.format(name=cluster.name, nodes=nodes), encoding="utf-8")
+    path = fleet_file(folder / "fleet.yaml", [cluster.name], ["on-demand"], nodes=nodes, types=["m5.xlarge"])
     backend = Kwok(writer) if nodes == "kwok" else Karpenter(writer)
     catalog = raypipe.load_catalog()
     return Turns(context=cluster.name, fleet=path, writer=writer, backend=backend, catalog=catalog, settings=settings)
