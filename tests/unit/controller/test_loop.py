@@ -431,7 +431,8 @@ def test_a_cluster_that_has_not_changed_is_not_planned_again() -> None:
     assert rig.heard.decisions == ["c", "c"]  # the pods, then the claim that is on its way
 
 
-def test_what_is_under_way_is_moved_on_while_a_plan_is_made() -> None:
+def under_way() -> tuple[World, Rig, Loop]:
+    """A loop that has bought a node, which is on its way, and sees that one pod more has come."""
     world = World(wanted=3)
     rig = Rig([world])
     world.catch_up()
@@ -439,6 +440,11 @@ def test_what_is_under_way_is_moved_on_while_a_plan_is_made() -> None:
     loop.cycle()
     world.wanted = 4
     world.catch_up()
+    return world, rig, loop
+
+
+def test_what_is_under_way_is_moved_on_while_a_plan_is_made() -> None:
+    world, rig, loop = under_way()
 
     def plan(fleet: FleetSnapshot) -> FleetPlan:
         world.moved_on.clear()
@@ -458,13 +464,7 @@ def test_what_is_under_way_is_moved_on_while_a_plan_is_made() -> None:
 
 
 def test_a_look_that_fails_while_a_plan_is_made_takes_nothing_from_the_plan() -> None:
-    world = World(wanted=3)
-    rig = Rig([world])
-    world.catch_up()
-    loop = rig.life()
-    loop.cycle()
-    world.wanted = 4
-    world.catch_up()
+    world, rig, loop = under_way()
 
     def plan(fleet: FleetSnapshot) -> FleetPlan:
         rig.unread = "nobody can read that"
@@ -481,13 +481,8 @@ def test_a_look_that_fails_while_a_plan_is_made_takes_nothing_from_the_plan() ->
 
 
 def test_a_lease_that_is_got_while_a_plan_is_made_is_no_lease_for_that_plan() -> None:
-    world = World(wanted=3)
-    rig = Rig([world])
-    world.catch_up()
-    loop = rig.life()
-    loop.cycle()
-    world.is_led, world.wanted = False, 4
-    world.catch_up()
+    world, rig, loop = under_way()
+    world.is_led = False
 
     def plan(fleet: FleetSnapshot) -> FleetPlan:
         world.is_led, world.term = True, world.term + 1
