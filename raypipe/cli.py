@@ -179,7 +179,7 @@ def about(
 ) -> None:
     """raypipe plans the cheapest Kubernetes capacity for Ray and vLLM workloads and proves how close to optimal it is.
 
-    It reads manifests or live clusters and prints a plan; it changes nothing unless it is run with --apply.
+    It reads manifests or live clusters and prints a plan; only `raypipe apply` and `run --apply` change anything.
 
     \b
     raypipe plan examples/fleet                       the plan of a fleet, as a table
