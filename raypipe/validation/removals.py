@@ -116,9 +116,9 @@ def _homeless(plan: ClusterPlan, cluster: ClusterSnapshot, removed: set[str]) ->
     waiting: Counter[str] = Counter()
     for group in cluster.demand:
         waiting[group.key] += group.count
+    vacated = {node.name for node in cluster.nodes if _is_vacated(node, cluster)}
     for pods in cluster.bound:
-        node = next((one for one in cluster.nodes if one.name == pods.node), None)
-        if node is not None and _is_vacated(node, cluster):
+        if pods.node in vacated:
             waiting[pods.key] += pods.count
     moved = {pods.key for pods in cluster.bound if pods.node in removed and pods.counted}
     left: Counter[str] = Counter()
